@@ -1,0 +1,39 @@
+//! What belljar's stages hand to each other.
+//!
+//! `args + belljar.toml -> Plan -> run -> Manifest (A, B) -> Difference -> Cause -> evidence`:
+//! every arrow is a type of this crate. It does no I/O, never reads a clock and knows nothing of
+//! the kernel; what is serialised here is the public format of the evidence, versioned by the
+//! `schema` field of each document.
+#![forbid(unsafe_code)]
+
+mod cause;
+mod clock;
+mod difference;
+mod digest;
+mod egress;
+mod layer;
+mod manifest;
+mod plan;
+mod result;
+mod text;
+mod verdict;
+
+pub use cause::{Cause, Confidence, Variation};
+pub use clock::{Skew, SkewError, Window, auto_offset};
+pub use difference::{Difference, DifferenceKind, Differences, Region};
+pub use digest::{Blake3, DigestError, Sha256};
+pub use egress::{
+    Ask, Class, EgressRecord, EgressWhen, Layer as EgressLayer, Probe, Proc, Reason, SelfTest,
+};
+pub use layer::{Layer, LayerReport, State};
+pub use manifest::{Entry, EntryKind, EntryWhen, Manifest, Scratch};
+pub use plan::{
+    Allow, Budgets, CacheKind, Clock, EnvValue, FileRule, OnDeny, Outputs, Plan, Source, Streams,
+    WorkspaceWish,
+};
+pub use result::{
+    BudgetReport, ClockReport, Counts, Label, ResultDoc, ResultWhen, RunReport, RunWhen, Tool,
+    Usage, Variations,
+};
+pub use text::{OsText, TextError};
+pub use verdict::{EndedBy, Verdict, exit};

@@ -1,0 +1,1 @@
+//! Builds the walls and starts the command.

@@ -1,0 +1,1 @@
+//! The one seccomp listener and its handlers.

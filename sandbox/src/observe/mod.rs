@@ -1,0 +1,1 @@
+//! Turns what the listener saw into records.

@@ -1,0 +1,5 @@
+//! Every system call that no safe crate offers, one a function.
+//!
+//! A function here makes one call, checks its result, and returns `nix::Result`; decisions live
+//! elsewhere. Each `unsafe` says in a SAFETY line which rule of the call it keeps.
+#![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
