@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Layer, OsText, Sha256, Skew};
 
 /// What is to be run and under which walls. After it is made nothing reads a flag, the
 /// environment or the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// `belljar.plan/1`.
@@ -115,6 +115,19 @@ impl EnvValue {
 impl Serialize for EnvValue {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&self.shown())
+    }
+}
+
+/// What is read back from a document is what the document shows, so it shows as the same text
+/// again and the plan keeps its digest. A hidden value stays hidden: a plan that was read back
+/// describes a run, and can't be run with that environment.
+impl<'de> Deserialize<'de> for EnvValue {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let value = OsText::deserialize(d)?;
+        Ok(Self {
+            value,
+            public: true,
+        })
     }
 }
 

@@ -28,7 +28,7 @@ impl Label {
 }
 
 /// `result.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ResultDoc {
     /// `belljar.result/1`.

@@ -1,0 +1,290 @@
+//! One rich document of each kind; each is also read back and must come out as the same JSON.
+
+use std::collections::BTreeMap;
+
+use belljar_model::{
+    Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, Clock, ClockReport,
+    Confidence, Counts, Difference, DifferenceKind, Differences, EgressLayer, EgressRecord,
+    EgressWhen, EndedBy, Entry, EntryKind, EntryWhen, EnvValue, FileRule, Label, Layer,
+    LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe, Proc, Reason, Region, ResultDoc,
+    ResultWhen, RunReport, RunWhen, Scratch, SelfTest, Sha256, Skew, Source, State, Streams, Tool,
+    Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub(crate) fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        (ResultDoc::SCHEMA, there_and_back(&result())),
+        (Plan::SCHEMA, there_and_back(&plan())),
+        (Manifest::SCHEMA, there_and_back(&manifest())),
+        (Differences::SCHEMA, there_and_back(&differences())),
+        (EgressRecord::SCHEMA, there_and_back(&egress())),
+        (SelfTest::SCHEMA, there_and_back(&selftest())),
+    ]
+}
+
+fn there_and_back<T: Serialize + DeserializeOwned>(document: &T) -> Value {
+    let text = serde_json::to_string(document).unwrap();
+    let back: T = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn plan() -> Plan {
+    let hidden = EnvValue {
+        value: "token".into(),
+        public: false,
+    };
+    let shown = EnvValue {
+        value: "C.UTF-8".into(),
+        public: true,
+    };
+    Plan {
+        schema: Plan::SCHEMA.into(),
+        command: vec!["make".into(), OsText::from(&b"\xff\n\\"[..])],
+        cwd: "sub".into(),
+        source: Source::Git,
+        workspace: WorkspaceWish::Overlay,
+        env: BTreeMap::from([("LANG".into(), shown), ("TOKEN".into(), hidden)]),
+        files: vec![FileRule {
+            target: "/usr".into(),
+            reason: "the system".into(),
+        }],
+        caches: vec![CacheKind::Cargo],
+        outputs: Outputs {
+            globs: vec!["out/**".into()],
+            ..Outputs::default()
+        },
+        allow: vec![Allow {
+            host: "files.example".into(),
+            port: 443,
+        }],
+        on_deny: OnDeny::Fail,
+        require: BTreeMap::from([(Layer::Landlock, Some("6".into())), (Layer::Cgroup, None)]),
+        budgets: Budgets {
+            memory_bytes: Some(1 << 32),
+            ..Budgets::default()
+        },
+        clock: Some(Clock { skew: Skew::Auto }),
+        streams: Streams::Pipes,
+        source_date_epoch: Some(0),
+    }
+}
+
+fn run(run: Label) -> RunReport {
+    RunReport {
+        run,
+        ended_by: EndedBy::Command,
+        status: Some(0),
+        signal: None,
+        workspace: "overlay".into(),
+        layers: vec![
+            LayerReport::full(Layer::Seccomp, "3 filters"),
+            LayerReport {
+                state: State::Partial,
+                why: Some("an older kernel".into()),
+                fix: Some("use kernel 6.12".into()),
+                ..LayerReport::full(Layer::Landlock, "abi 6")
+            },
+        ],
+        clock: ClockReport {
+            moved: run == Label::B,
+            readers: BTreeMap::from([("clock_gettime".into(), true)]),
+            uncovered: vec![],
+        },
+        records_lost: 0,
+        when: RunWhen {
+            window: Window {
+                start_ns: 1,
+                end_ns: 2,
+            },
+            usage: Usage::default(),
+        },
+    }
+}
+
+fn result() -> ResultDoc {
+    let plan = plan();
+    ResultDoc {
+        schema: ResultDoc::SCHEMA.into(),
+        tool: Tool {
+            name: "belljar".into(),
+            version: "0.1.0".into(),
+        },
+        command: "verify".into(),
+        verdict: Some(Verdict::Incomplete),
+        incomplete: vec!["no outputs".into()],
+        ended_by: EndedBy::Command,
+        exit_code: 6,
+        plan_digest: plan.digest(),
+        plan,
+        runs: vec![run(Label::A), run(Label::B)],
+        variations: Variations {
+            varied: vec![Variation::Time],
+            held: vec!["hostname".into()],
+            ineffective: vec![Variation::Uptime],
+        },
+        budgets: vec![BudgetReport {
+            name: "memory".into(),
+            asked: 1 << 32,
+            held_by: "cgroup2".into(),
+            hit: false,
+        }],
+        counts: Counts::default(),
+        egress: BTreeMap::from([(Class::External, 2)]),
+        hints: vec!["clean first".into()],
+        files: BTreeMap::from([("logs/a.log".into(), Sha256::of(b""))]),
+        when: ResultWhen {
+            started: "2024-01-01T00:00:00Z".into(),
+            ended: "2024-01-01T00:00:01Z".into(),
+            offset_s: Some(34_387_200),
+            kernel: "6.12.0".into(),
+        },
+    }
+}
+
+fn entry(path: &[u8], kind: EntryKind) -> Entry {
+    Entry {
+        path: OsText::from(path),
+        kind,
+        mode: 0o644,
+        xattrs: BTreeMap::new(),
+        hardlink_group: None,
+        scratch: None,
+        flag: None,
+        when: EntryWhen { mtime_ns: 1 },
+    }
+}
+
+fn manifest() -> Manifest {
+    let mut file = entry(
+        b"a\xffb",
+        EntryKind::File {
+            size: 3,
+            blake3: Blake3([7; 32]),
+            sha256: Sha256::of(b"abc"),
+        },
+    );
+    file.xattrs.insert("user.x".into(), Sha256::of(b"1"));
+    file.hardlink_group = Some(0);
+    let mut link = entry(b"link", EntryKind::Symlink { target: "a".into() });
+    link.scratch = Some(Scratch { rule: "*.d".into() });
+    Manifest {
+        schema: Manifest::SCHEMA.into(),
+        run: Label::A,
+        entries: vec![file, entry(b"d", EntryKind::Dir), link],
+        scratch_list: "1".into(),
+        deleted: vec!["gone".into()],
+    }
+}
+
+fn differences() -> Differences {
+    let cause = Cause {
+        slug: "clock".into(),
+        variation: Some(Variation::Time),
+        confidence: Confidence::Proven,
+        evidence: "a date at 0x10".into(),
+        offset: Some(16),
+        process: Some(vec!["cc".into()]),
+        fix: "set SOURCE_DATE_EPOCH".into(),
+    };
+    let region = Region {
+        offset: 16,
+        len: 4,
+        a: OsText::from(&b"\x00\xff"[..]),
+        b: "2025".into(),
+    };
+    let kinds = [
+        DifferenceKind::OnlyInA,
+        DifferenceKind::OnlyInB,
+        DifferenceKind::Type {
+            a: "file".into(),
+            b: "dir".into(),
+        },
+        DifferenceKind::Mode {
+            a: "644".into(),
+            b: "755".into(),
+        },
+        DifferenceKind::Content {
+            size_a: 20,
+            size_b: 21,
+            regions: vec![region],
+            regions_total: 1,
+        },
+        DifferenceKind::Target {
+            a: "x".into(),
+            b: "y".into(),
+        },
+        DifferenceKind::Xattr {
+            name: "user.x".into(),
+        },
+        DifferenceKind::HardLinks {
+            a: vec!["x".into()],
+            b: vec![],
+        },
+        DifferenceKind::Mtime { a_ns: 1, b_ns: 2 },
+        DifferenceKind::Deleted {
+            only_in: "a".into(),
+        },
+    ];
+    let items = kinds.map(|kind| Difference {
+        path: "out".into(),
+        gating: true,
+        kind,
+        causes: vec![cause.clone()],
+    });
+    Differences {
+        schema: Differences::SCHEMA.into(),
+        compared: 4,
+        items: items.into(),
+    }
+}
+
+fn egress() -> EgressRecord {
+    EgressRecord {
+        schema: EgressRecord::SCHEMA.into(),
+        run: Label::A,
+        seq: 0,
+        layer: EgressLayer::Notify,
+        event: "connect".into(),
+        verdict: "deny".into(),
+        reason: Reason::IpLiteral,
+        class: Class::External,
+        ask: Ask {
+            family: "inet".into(),
+            protocol: "tcp".into(),
+            host: "192.0.2.1".into(),
+            port: 443,
+        },
+        proc: Proc {
+            comm: "curl".into(),
+            exe: "/usr/bin/curl".into(),
+            exe_sha256: Some(Sha256::of(b"")),
+            argv: vec!["curl".into()],
+            argv_cut: false,
+            chain: vec![vec!["make".into()]],
+            attrib: "notify".into(),
+        },
+        racy: false,
+        hint: None,
+        when: EgressWhen {
+            ts: "2024-01-01T00:00:00Z".into(),
+            since_start_ns: 5,
+            pid: 7,
+        },
+    }
+}
+
+fn selftest() -> SelfTest {
+    SelfTest {
+        schema: SelfTest::SCHEMA.into(),
+        probes: vec![Probe {
+            run: Label::A,
+            attempt: "tcp connect 192.0.2.1:9".into(),
+            denied: true,
+            answer: "ENETUNREACH".into(),
+        }],
+        denied: 1,
+    }
+}
