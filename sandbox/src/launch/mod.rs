@@ -1,1 +1,3 @@
 //! Builds the walls and starts the command.
+
+pub mod seccomp;
