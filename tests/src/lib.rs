@@ -1,2 +1,14 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: the program under test, an ordinary user to run it as, a copy
+//! of a source tree to run it on, and the evidence that it leaves.
+//!
+//! Must not know how belljar works inside: tests start the program as a user would, and read what
+//! it printed and wrote.
 #![forbid(unsafe_code)]
+
+mod evidence;
+mod fixture;
+mod project;
+
+pub use evidence::Evidence;
+pub use fixture::{Expect, Side, leak_names};
+pub use project::{Project, Ran, belljar_bin, repository};
