@@ -104,7 +104,7 @@ impl Skew {
             }
         };
         let start = b_start.checked_add(offset).ok_or(SkewError::OutOfRange)?;
-        if start < 0 || start >= 253_402_300_800 {
+        if !(0..253_402_300_800).contains(&start) {
             return Err(SkewError::OutOfRange);
         }
         if start < newest_input {
