@@ -1,6 +1,6 @@
 //! Builds the walls and starts the command.
 
-pub mod seccomp;
 pub mod id;
 mod remove;
 pub mod scratch;
+pub mod seccomp;

@@ -29,15 +29,12 @@ pub(crate) struct Left {
 /// Removes everything in `dir` but the entry called `keep`. Goes on after a failure, so that as
 /// little as possible is left, and returns the first one.
 pub(crate) fn empty(dir: BorrowedFd<'_>, keep: &CStr) -> Result<(), Left> {
-    let walk_top = dir
-        .try_clone_to_owned()
-        .map_err(|e| left(c".", Errno::try_from(e).unwrap_or(Errno::EIO)))?;
     Remover {
         top: dir,
         keep,
         lifted: 0,
     }
-    .clear(walk_top, 0)
+    .clear(dir, 0)
 }
 
 fn left(name: &CStr, errno: Errno) -> Left {
@@ -57,9 +54,9 @@ impl Remover<'_> {
     /// Removes what is in `dir`, which lies `depth` folders below the top. What is moved up in
     /// the meantime shows up in a further pass over the top, so it makes passes until one finds
     /// nothing that it can remove.
-    fn clear(&mut self, dir: OwnedFd, depth: usize) -> Result<(), Left> {
+    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> Result<(), Left> {
         let mut entries = dir
-            .try_clone()
+            .try_clone_to_owned()
             .map_err(|e| Errno::try_from(e).unwrap_or(Errno::EIO))
             .and_then(Dir::from_fd)
             .map_err(|e| left(c".", e))?;
@@ -72,7 +69,7 @@ impl Remover<'_> {
                 if matches!(name.to_bytes(), b"." | b"..") || depth == 0 && name == self.keep {
                     continue;
                 }
-                match self.remove(dir.as_fd(), name, entry.file_type(), depth) {
+                match self.remove(dir, name, entry.file_type(), depth) {
                     Ok(()) => removed = true,
                     Err(why) => {
                         first.get_or_insert(why);
@@ -107,7 +104,7 @@ impl Remover<'_> {
         if depth >= DEPTH {
             return self.lift(dir, name).map_err(|e| left(name, e));
         }
-        self.clear(child, depth + 1)?;
+        self.clear(child.as_fd(), depth + 1)?;
         unlinkat(dir, name, UnlinkatFlags::RemoveDir).map_err(|e| left(name, e))
     }
 

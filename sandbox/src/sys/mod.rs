@@ -4,9 +4,9 @@
 //! elsewhere. Each `unsafe` says in a SAFETY line which rule of the call it keeps.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
 pub mod notify;
-pub mod random;
 #[cfg(test)]
 pub(crate) mod probe;
+pub mod random;
 pub mod seccomp;
 #[cfg(test)]
 pub(crate) mod testing;
