@@ -3,6 +3,7 @@
 //! A function here makes one call, checks its result, and returns `nix::Result`; decisions live
 //! elsewhere. Each `unsafe` says in a SAFETY line which rule of the call it keeps.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
+pub mod caps;
 pub mod notify;
 #[cfg(test)]
 pub(crate) mod probe;

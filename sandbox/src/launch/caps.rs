@@ -1,0 +1,96 @@
+//! No capabilities: all five sets empty, and nothing that gives them back.
+//!
+//! Comes after the last step that needs a capability and before landlock and seccomp. What is set
+//! here belongs to a thread, so the caller has one.
+
+use caps::CapSet;
+use nix::errno::Errno;
+
+use crate::SetupError;
+use crate::sys::caps::{drop_from_bounding_set, in_bounding_set, securebits, set_securebits};
+
+/// More than any kernel's sets can hold: they are 64 bits wide.
+const PAST_THE_LAST: u8 = 64;
+
+/// `no_new_privs`, securebits locked, then every set emptied, and checked.
+pub fn drop_all() -> Result<(), SetupError> {
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|errno| SetupError::new("set no_new_privs", errno))?;
+    // these two need CAP_SETPCAP, so they come before the sets that hold it
+    lock_securebits()?;
+    empty_bounding_set()?;
+    // ambient before permitted: it is always a part of it
+    for (set, step) in [
+        (CapSet::Ambient, "clear the ambient capabilities"),
+        (CapSet::Inheritable, "clear the inheritable capabilities"),
+        (CapSet::Effective, "clear the effective capabilities"),
+        (CapSet::Permitted, "clear the permitted capabilities"),
+    ] {
+        // the crate turns errno into words; it is still there to be asked for
+        caps::clear(None, set).map_err(|_| SetupError::new(step, Errno::last()))?;
+    }
+    check()
+}
+
+/// Root gets no capabilities at exec, a change of user moves none, and none is kept or made ambient.
+fn lock_securebits() -> Result<(), SetupError> {
+    let bits = libc::SECBIT_NOROOT
+        | libc::SECBIT_NOROOT_LOCKED
+        | libc::SECBIT_NO_SETUID_FIXUP
+        | libc::SECBIT_NO_SETUID_FIXUP_LOCKED
+        | libc::SECBIT_KEEP_CAPS_LOCKED
+        | libc::SECBIT_NO_CAP_AMBIENT_RAISE
+        | libc::SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    let step = "lock the securebits";
+    set_securebits(bits).map_err(|errno| needs_setpcap(SetupError::new(step, errno)))?;
+    match securebits() {
+        Ok(got) if got & bits == bits => Ok(()),
+        Ok(got) => Err(SetupError::refused(
+            step,
+            format!("set {bits:#x}, got {got:#x}"),
+        )),
+        Err(errno) => Err(SetupError::new(step, errno)),
+    }
+}
+
+/// By number until the kernel knows no further one, so that a capability that is newer than this
+/// program goes too.
+fn empty_bounding_set() -> Result<(), SetupError> {
+    let step = "empty the capability bounding set";
+    for number in 0..PAST_THE_LAST {
+        match in_bounding_set(number) {
+            Ok(true) => drop_from_bounding_set(number)
+                .map_err(|errno| needs_setpcap(SetupError::new(step, errno)))?,
+            Ok(false) => {}
+            Err(Errno::EINVAL) => break,
+            Err(errno) => return Err(SetupError::new(step, errno)),
+        }
+    }
+    Ok(())
+}
+
+fn needs_setpcap(error: SetupError) -> SetupError {
+    error.hint("the step needs CAP_SETPCAP in the build's own user namespace")
+}
+
+fn check() -> Result<(), SetupError> {
+    let step = "check that no capability is left";
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        let left = caps::read(None, set).map_err(|_| SetupError::new(step, Errno::last()))?;
+        if !left.is_empty() {
+            return Err(SetupError::refused(step, format!("{set:?} holds {left:?}")));
+        }
+    }
+    match (0..PAST_THE_LAST).find(|number| in_bounding_set(*number) == Ok(true)) {
+        Some(number) => Err(SetupError::refused(
+            step,
+            format!("the bounding set holds number {number}"),
+        )),
+        None => Ok(()),
+    }
+}
