@@ -1,0 +1,44 @@
+//! One module for each command.
+
+mod clean;
+mod completions;
+mod diff;
+mod doctor;
+mod explain;
+mod init;
+mod man;
+mod run;
+mod verify;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::args::Command;
+use crate::errors::CommandError;
+
+/// Does what was asked. Nothing to do is fine: help has been printed.
+pub fn dispatch(command: Option<Command>) -> Result<ExitCode, CommandError> {
+    match command {
+        None => Ok(ExitCode::SUCCESS),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Diff(args)) => diff::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Clean(args)) => clean::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
+    }
+}
+
+/// Writes a generated text to stdout. A reader that closed the pipe has had enough: no error.
+fn print(text: &[u8]) -> Result<ExitCode, CommandError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::incomplete(
+            format!("could not write to stdout: {e}"),
+        )),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,1 @@
+//! What was typed and what `belljar.toml` says, as one value.

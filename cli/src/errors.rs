@@ -1,0 +1,102 @@
+//! What can go wrong, as the caller sees it: one sentence, a hint, an exit code.
+//!
+//! Crates below have their own errors; here alone they are given a class, and the class alone
+//! gives the exit code.
+
+use std::fmt;
+use std::io::Write as _;
+
+use belljar_model::exit;
+use belljar_sandbox::SetupError;
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// What was typed or configured.
+    Usage,
+    /// The machine: a required layer could not be set up or kept.
+    Setup,
+    /// Evidence could not be completed or written.
+    Incomplete,
+    /// The command is there and can't be executed.
+    NotExecutable,
+    /// The command was not found.
+    NotFound,
+    /// The user or the CI system interrupted.
+    Interrupted,
+}
+
+impl Class {
+    /// The exit code of this class.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Usage => exit::USAGE,
+            Self::Setup => exit::SETUP,
+            Self::Incomplete => exit::INCOMPLETE,
+            Self::NotExecutable => exit::NOT_EXECUTABLE,
+            Self::NotFound => exit::NOT_FOUND,
+            Self::Interrupted => exit::INTERRUPTED,
+        }
+    }
+}
+
+/// A command of belljar's failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError {
+    /// Whose fault.
+    pub class: Class,
+    /// One sentence, lower case, without a full stop.
+    pub message: String,
+    /// What to do next, most useful first.
+    pub hints: Vec<String>,
+}
+
+impl CommandError {
+    /// An error of this class.
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+    /// What was typed or configured can't be done.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Class::Usage, message)
+    }
+    /// Evidence could not be completed.
+    pub fn incomplete(message: impl Into<String>) -> Self {
+        Self::new(Class::Incomplete, message)
+    }
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+    /// Says it on stderr. That stderr is gone is no further error.
+    pub fn print(&self) {
+        let _ = write!(anstream::stderr(), "{self}");
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "belljar: {}", self.message)?;
+        for hint in &self.hints {
+            writeln!(f, "  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl From<SetupError> for CommandError {
+    fn from(e: SetupError) -> Self {
+        let made = Self::new(Class::Setup, e.to_string());
+        match e.hint {
+            Some(hint) => made.hint(hint),
+            None => made.hint("`belljar doctor` tries each layer and names what is missing"),
+        }
+    }
+}
