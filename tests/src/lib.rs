@@ -8,7 +8,9 @@
 mod evidence;
 mod fixture;
 mod project;
+mod vm;
 
 pub use evidence::Evidence;
 pub use fixture::{Expect, Side, leak_names};
 pub use project::{Project, Ran, belljar_bin, repository};
+pub use vm::{KERNELS, Vm};

@@ -1,11 +1,17 @@
 //! Other kernels, each in an emulated machine of its own.
 #![forbid(unsafe_code)]
 
-use std::process::Command;
-
-use belljar_tests::Ran;
+use belljar_tests::{KERNELS, Vm};
 
 #[test]
-fn the_emulator_of_this_tier_is_there() {
-    Ran::of(Command::new("qemu-system-x86_64").arg("--version")).exits(0);
+fn each_kernel_boots_and_hands_output_and_exit_code_back() {
+    for (series, _) in KERNELS {
+        let ran = Vm::of(series).shell("uname -r; ls /sys/fs/cgroup/cgroup.controllers; exit 7");
+        ran.exits(7);
+        assert!(ran.stdout.starts_with(&format!("{series}.")), "{ran}");
+        assert!(
+            ran.stdout.contains("/sys/fs/cgroup/cgroup.controllers\n"),
+            "{ran}"
+        );
+    }
 }

@@ -1,0 +1,67 @@
+//! Another kernel, in an emulated machine that lives for one command.
+
+use std::{path::PathBuf, process::Command};
+
+use crate::{Ran, repository};
+
+/// The kernel series that the vm tier covers, with the Landlock ABI that each has.
+pub const KERNELS: [(&str, u32); 2] = [("6.1", 2), ("6.12", 6)];
+
+/// A guest to be: options for `scripts/vm`.
+#[derive(Debug)]
+pub struct Vm {
+    series: String,
+    command: Command,
+}
+
+impl Vm {
+    /// A guest with a kernel of this series and nothing in it but busybox.
+    pub fn of(series: &str) -> Self {
+        let mut command = Command::new(repository().join("scripts/vm"));
+        command.args(["-t", "150"]);
+        Self {
+            series: series.to_owned(),
+            command,
+        }
+    }
+
+    /// The same with belljar, linked statically, at `/bin/belljar`.
+    pub fn with_belljar(series: &str) -> Self {
+        let mut vm = Self::of(series);
+        vm.command
+            .arg("-f")
+            .arg(format!("{}:/bin/belljar", static_belljar().display()));
+        vm
+    }
+
+    /// Adds a file.
+    pub fn file(mut self, from: &str, to: &str) -> Self {
+        self.command.arg("-f").arg(format!("{from}:{to}"));
+        self
+    }
+
+    /// Boots, runs a shell script as root, and powers off. Lines end in `\n` alone.
+    pub fn shell(mut self, script: &str) -> Ran {
+        let mut ran = Ran::of(
+            self.command
+                .arg(&self.series)
+                .args(["--", "sh", "-c", script]),
+        );
+        ran.stdout = ran.stdout.replace('\r', "");
+        ran
+    }
+}
+
+/// The statically linked program: `BELLJAR_STATIC_BIN`.
+fn static_belljar() -> PathBuf {
+    let bin = std::env::var_os("BELLJAR_STATIC_BIN").map_or_else(
+        || repository().join("target/static/x86_64-unknown-linux-gnu/debug/belljar"),
+        PathBuf::from,
+    );
+    assert!(
+        bin.is_file(),
+        "{} is missing: scripts/test builds it",
+        bin.display()
+    );
+    bin
+}
