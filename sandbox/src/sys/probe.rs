@@ -1,6 +1,7 @@
 //! For tests: what must happen in a child, since a wall cannot be taken down again.
 
 use std::io::{Read as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -14,10 +15,15 @@ pub(crate) fn in_child(body: impl FnOnce() -> String) -> (String, WaitStatus) {
     match unsafe { fork() }.expect("fork") {
         ForkResult::Child => {
             drop(read);
-            let text = body();
-            let sent = std::fs::File::from(write).write_all(text.as_bytes());
+            // a panic must not unwind into the copy of the test that called
+            let text = catch_unwind(AssertUnwindSafe(body));
+            let sent = text.is_ok_and(|text| {
+                std::fs::File::from(write)
+                    .write_all(text.as_bytes())
+                    .is_ok()
+            });
             // SAFETY: ends this process without running anything of the parent's
-            unsafe { libc::_exit(i32::from(sent.is_err())) }
+            unsafe { libc::_exit(i32::from(!sent)) }
         }
         ForkResult::Parent { child } => {
             drop(write);

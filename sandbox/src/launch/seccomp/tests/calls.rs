@@ -60,9 +60,11 @@ fn files(folder: &Path, say: Say<'_>) {
 
 fn namespaces(folder: &Path, say: Say<'_>) {
     let none = None::<&str>;
+    let point = folder.join("mount point");
+    std::fs::create_dir(&point).expect("a folder");
     say(
         "mount",
-        mount(none, folder, Some("tmpfs"), MsFlags::empty(), none),
+        mount(none, &point, Some("tmpfs"), MsFlags::empty(), none),
     );
     say(
         "fsopen",
