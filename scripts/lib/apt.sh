@@ -24,6 +24,3 @@ private_apt() {
 
 # debian_codename: of this machine's own release.
 debian_codename() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
-
-# test_cache: the folder in which fetched test inputs are kept.
-test_cache() { echo "${BELLJAR_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/belljar-tests}"; }
