@@ -11,6 +11,8 @@ mod config;
 mod errors;
 mod exit;
 
+mod evidence;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,0 +1,328 @@
+//! How evidence reaches its folder: whole, or not at all.
+//!
+//! A command writes everything into `.belljar-<id>/` inside the evidence folder, exchanges each
+//! owned folder with what stands there, and renames `result.json` last. That rename is the commit
+//! point: `result.json` holds the digest of every other file, so whoever comes in between, after a
+//! kill or after a power cut, finds either the old result whole, or the new one whole, or a
+//! `result.json` whose digests say that the rest does not belong to it.
+//!
+//! Nothing is synced to disk. Evidence is read by the next step on the same kernel, which sees
+//! every rename; and after a power cut the digests tell a lost or torn file, which is all that a
+//! sync could promise a reader who must check them anyhow. A sync costs milliseconds to seconds
+//! on a busy disk, for every `run -- true`.
+//!
+//! This module knows names and bytes; what the documents say is not its business.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{self, BufWriter, Read as _, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use belljar_model::{OsText, ResultDoc, Sha256};
+use belljar_sandbox::plan::Ids;
+use nix::errno::Errno;
+use nix::fcntl::{RenameFlags, renameat, renameat2};
+use sha2::Digest as _;
+
+use super::dir;
+use super::error::{EvidenceError, refused};
+
+/// The commit point.
+pub(crate) const RESULT: &str = "result.json";
+/// The folders that belljar owns.
+pub(crate) const FOLDERS: [&str; 3] = ["determinism", "security", "logs"];
+/// What signing leaves; an old one does not belong to a new result.
+pub(crate) const ATTESTATION: &str = "attestation.intoto.jsonl";
+/// How the folders of commands under way begin.
+const STAGING: &str = ".belljar-";
+/// How long a commit waits for another one: each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One change of the evidence folder on the way to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The new folder of this name stands in its place, the old one in the staging folder.
+    Swap(&'static str),
+    /// The old thing of this name, for which there is no new one, is in the staging folder.
+    Retire(&'static str),
+    /// `result.json` is the new one.
+    Publish,
+}
+
+/// The evidence of a command under way. Dropped without a commit, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    evidence: File,
+    /// Locked for as long as the command lives: how others know that it does.
+    folder: File,
+    name: String,
+    path: OsText,
+    owner: Option<Ids>,
+    files: BTreeMap<String, Sha256>,
+    /// Whether to try RENAME_EXCHANGE first.
+    exchange: bool,
+}
+
+impl Staging {
+    /// Opens the evidence folder, making it where it is missing, removes what dead commands left
+    /// in it, and makes a staging folder. `root` is the folder that is mounted at `/build`.
+    pub(crate) fn open(evidence: &Path, root: &Path, owner: Ids) -> Result<Self, EvidenceError> {
+        let owner = dir::give_to(owner);
+        let folder = dir::open_or_make(evidence, root, owner)?;
+        let path = OsText::from(evidence);
+        let lock = Lock::take(&folder, &path)?;
+        refuse_foreign(&folder, &path)?;
+        let (name, staging) = make_staging(&folder, &path, owner)?;
+        sweep(&folder, &name);
+        drop(lock);
+        Ok(Self {
+            evidence: folder,
+            folder: staging,
+            name,
+            path,
+            owner,
+            files: BTreeMap::new(),
+            exchange: true,
+        })
+    }
+
+    /// Writes a whole file.
+    pub(crate) fn write(&mut self, path: &OsText, bytes: &[u8]) -> Result<(), EvidenceError> {
+        let mut file = dir::create_below(self.folder.as_fd(), path, self.owner)?;
+        file.write_all(bytes)
+            .map_err(refused("write", path.clone()))?;
+        self.files.insert(path.to_string(), Sha256::of(bytes));
+        Ok(())
+    }
+
+    /// Starts a file that is written bit by bit; [`Staging::finish`] ends it.
+    pub(crate) fn start(&self, path: &OsText) -> Result<Growing, EvidenceError> {
+        let file = dir::create_below(self.folder.as_fd(), path, self.owner)?;
+        Ok(Growing {
+            path: path.clone(),
+            to: BufWriter::with_capacity(
+                64 << 10,
+                Hashing {
+                    file,
+                    hash: sha2::Sha256::new(),
+                },
+            ),
+        })
+    }
+
+    /// Ends a file that was written bit by bit.
+    pub(crate) fn finish(&mut self, growing: Growing) -> Result<(), EvidenceError> {
+        let Growing { path, to } = growing;
+        let Hashing { hash, .. } = to
+            .into_inner()
+            .map_err(|e| refused("write", path.clone())(e.into_error()))?;
+        self.files
+            .insert(path.to_string(), Sha256(hash.finalize().into()));
+        Ok(())
+    }
+
+    /// Names the files in `doc`, and puts everything in its place.
+    pub(crate) fn commit(mut self, doc: &mut ResultDoc) -> Result<(), EvidenceError> {
+        self.commit_watched(doc, &mut |_| Ok(()))
+    }
+
+    /// [`Staging::commit`], which stops `after` the step that is answered with an error.
+    fn commit_watched(
+        &mut self,
+        doc: &mut ResultDoc,
+        after: &mut dyn FnMut(Step) -> Result<(), EvidenceError>,
+    ) -> Result<(), EvidenceError> {
+        doc.files = std::mem::take(&mut self.files);
+        self.write(&RESULT.into(), &super::json(doc))?;
+        let _lock = Lock::take(&self.evidence, &self.path)?;
+        for name in FOLDERS {
+            if dir::exists(self.folder.as_fd(), name) {
+                self.swap(name)?;
+                after(Step::Swap(name))?;
+            } else {
+                self.retire(name)?;
+                after(Step::Retire(name))?;
+            }
+        }
+        self.retire(ATTESTATION)?;
+        after(Step::Retire(ATTESTATION))?;
+        renameat(&self.folder, RESULT, &self.evidence, RESULT)
+            .map_err(refused("replace", RESULT))?;
+        after(Step::Publish)
+    }
+
+    /// Puts the new folder `name` in its place, and the old one, if there is one, into the
+    /// staging folder.
+    fn swap(&self, name: &'static str) -> Result<(), EvidenceError> {
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        let exchanged = match self.exchange {
+            true => renameat2(&self.folder, name, &self.evidence, name, flags),
+            false => Err(Errno::ENOSYS),
+        };
+        match exchanged {
+            Ok(()) => return Ok(()),
+            Err(Errno::ENOENT) => {}
+            // Not every file system can exchange (EINVAL), nor every kernel (ENOSYS).
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.retire(name)?,
+            Err(errno) => return Err(refused("replace", name)(errno)),
+        }
+        renameat(&self.folder, name, &self.evidence, name).map_err(refused("replace", name))
+    }
+
+    /// Takes the old `name`, if there is one, into the staging folder.
+    fn retire(&self, name: &'static str) -> Result<(), EvidenceError> {
+        let aside = format!("old-{name}");
+        match renameat(&self.evidence, name, &self.folder, aside.as_str()) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(refused("remove", name)(errno)),
+        }
+    }
+}
+
+impl Drop for Staging {
+    /// Removes what was exchanged out, or never came to its place. What can't be removed now is
+    /// swept by the next command: the lock goes with the descriptor.
+    fn drop(&mut self) {
+        let _ = dir::remove(self.evidence.as_fd(), &self.name);
+        let _ = self.folder.unlock();
+    }
+}
+
+/// A file that is written bit by bit.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    path: OsText,
+    to: BufWriter<Hashing>,
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[derive(Debug)]
+struct Hashing {
+    file: File,
+    hash: sha2::Sha256,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The lock on an evidence folder: one commit at a time.
+struct Lock<'a>(&'a File);
+
+impl<'a> Lock<'a> {
+    fn take(folder: &'a File, path: &OsText) -> Result<Self, EvidenceError> {
+        let start = Instant::now();
+        loop {
+            match folder.try_lock() {
+                // A file system without locks: commits are then ordered by their last rename.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self(folder)),
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(EvidenceError::Busy {
+                        folder: path.clone(),
+                        seconds: PATIENCE.as_secs(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Refuses to replace what belljar did not write: an owned name without a result of belljar's
+/// beside it, and without the staging folder of a command that was killed on its first commit.
+fn refuse_foreign(folder: &File, path: &OsText) -> Result<(), EvidenceError> {
+    let found = FOLDERS
+        .into_iter()
+        .chain([ATTESTATION, RESULT])
+        .find(|name| dir::exists(folder.as_fd(), name));
+    let Some(name) = found else { return Ok(()) };
+    let killed = || dir::names(folder.as_fd()).is_ok_and(|names| names.iter().any(is_staging));
+    if has_result(folder) || killed() {
+        return Ok(());
+    }
+    Err(EvidenceError::NotOurs {
+        name,
+        folder: path.clone(),
+    })
+}
+
+/// Whether `result.json` begins as belljar writes it.
+fn has_result(folder: &File) -> bool {
+    let Ok(file) = dir::open_below(folder.as_fd(), &RESULT.into()) else {
+        return false;
+    };
+    let mut start = Vec::new();
+    let read = file.take(64).read_to_end(&mut start);
+    read.is_ok() && String::from_utf8_lossy(&start).contains("\"belljar.result/")
+}
+
+fn is_staging(name: &OsText) -> bool {
+    let id = name.as_bytes().strip_prefix(STAGING.as_bytes());
+    id.is_some_and(|id| !id.is_empty() && id.iter().all(|b| b.is_ascii_digit() || *b == b'-'))
+}
+
+fn make_staging(
+    folder: &File,
+    path: &OsText,
+    owner: Option<Ids>,
+) -> Result<(String, File), EvidenceError> {
+    let pid = std::process::id();
+    // Two containers can share a folder and have the same process ids.
+    for n in 0..1000 {
+        let name = format!("{STAGING}{pid}-{n}");
+        match dir::make(folder.as_fd(), name.as_ref(), owner) {
+            Ok(fd) => {
+                let staging = File::from(fd);
+                // Without locks nothing is swept either.
+                let _ = staging.try_lock();
+                return Ok((name, staging));
+            }
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(refused("write into", path.clone())(errno)),
+        }
+    }
+    Err(refused("write into", path.clone())(Errno::EEXIST))
+}
+
+/// Removes the staging folders of commands that are dead: those whose lock is free. `ours` is the
+/// caller's own.
+fn sweep(folder: &File, ours: &str) {
+    for name in dir::names(folder.as_fd()).unwrap_or_default() {
+        if !is_staging(&name) || name.as_bytes() == ours.as_bytes() {
+            continue;
+        }
+        let dead = dir::open(&dir::by_fd(folder.as_fd()).join(name.as_path()))
+            .is_ok_and(|staging| staging.try_lock().is_ok());
+        if dead {
+            let _ = dir::remove(folder.as_fd(), &name.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
