@@ -9,9 +9,8 @@ mod args;
 mod commands;
 mod config;
 mod errors;
-mod exit;
-
 mod evidence;
+mod exit;
 
 use std::process::ExitCode;
 

@@ -27,7 +27,7 @@ const READ: OFlag = OFlag::O_RDONLY
 
 /// Whom new files belong to: the owner of the root folder where belljar runs as root, else the
 /// caller, whom the kernel names by itself.
-pub(crate) fn give_to(owner: Ids) -> Option<Ids> {
+pub fn give_to(owner: Ids) -> Option<Ids> {
     geteuid().is_root().then_some(owner)
 }
 
@@ -41,7 +41,7 @@ fn settle(fd: BorrowedFd<'_>, mode: Mode, owner: Option<Ids>) -> nix::Result<()>
 }
 
 /// A new folder; `EEXIST` where there is one.
-pub(crate) fn make(at: BorrowedFd<'_>, name: &Path, owner: Option<Ids>) -> nix::Result<OwnedFd> {
+pub fn make(at: BorrowedFd<'_>, name: &Path, owner: Option<Ids>) -> nix::Result<OwnedFd> {
     mkdirat(at, name, FOLDER)?;
     let fd = openat(at, name, READ | OFlag::O_NOFOLLOW, Mode::empty())?;
     settle(fd.as_fd(), FOLDER, owner)?;
@@ -49,7 +49,7 @@ pub(crate) fn make(at: BorrowedFd<'_>, name: &Path, owner: Option<Ids>) -> nix::
 }
 
 /// A new file, open for writing; `EEXIST` where there is one.
-pub(crate) fn create(at: BorrowedFd<'_>, name: &Path, owner: Option<Ids>) -> nix::Result<File> {
+pub fn create(at: BorrowedFd<'_>, name: &Path, owner: Option<Ids>) -> nix::Result<File> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = openat(at, name, flags, FILE)?;
@@ -76,11 +76,7 @@ fn enter(
 
 /// Opens the folder `path` for reading, making what is missing of it. Below `root`, whose content
 /// may be anybody's, no part of the way may be a symbolic link; outside of it the way is the caller's.
-pub(crate) fn open_or_make(
-    path: &Path,
-    root: &Path,
-    owner: Option<Ids>,
-) -> Result<File, EvidenceError> {
+pub fn open_or_make(path: &Path, root: &Path, owner: Option<Ids>) -> Result<File, EvidenceError> {
     let (start, below, nofollow) = match path.strip_prefix(root) {
         Ok(below) => (root, below, OFlag::O_NOFOLLOW),
         Err(_) => (
@@ -106,14 +102,14 @@ pub(crate) fn open_or_make(
 }
 
 /// Opens an existing folder for reading.
-pub(crate) fn open(path: &Path) -> Result<File, EvidenceError> {
+pub fn open(path: &Path) -> Result<File, EvidenceError> {
     openat(nix::fcntl::AT_FDCWD, path, READ, Mode::empty())
         .map(File::from)
         .map_err(refused("open the evidence folder", path))
 }
 
 /// The parts of a relative path, none of which leads up or elsewhere.
-pub(crate) fn parts(path: &OsText) -> Result<Vec<&Path>, EvidenceError> {
+pub fn parts(path: &OsText) -> Result<Vec<&Path>, EvidenceError> {
     let outside = || EvidenceError::Outside { path: path.clone() };
     let parts: Option<Vec<&Path>> = path
         .as_path()
@@ -124,7 +120,7 @@ pub(crate) fn parts(path: &OsText) -> Result<Vec<&Path>, EvidenceError> {
 }
 
 /// Creates the file `path` below `at`, with the folders it needs.
-pub(crate) fn create_below(
+pub fn create_below(
     at: BorrowedFd<'_>,
     path: &OsText,
     owner: Option<Ids>,
@@ -144,7 +140,7 @@ pub(crate) fn create_below(
 }
 
 /// Opens the regular file `path` below `at` for reading.
-pub(crate) fn open_below(at: BorrowedFd<'_>, path: &OsText) -> Result<File, EvidenceError> {
+pub fn open_below(at: BorrowedFd<'_>, path: &OsText) -> Result<File, EvidenceError> {
     let error = |e: nix::Error| refused("read", path.clone())(e);
     let parts = parts(path)?;
     let (name, folders) = parts
@@ -171,17 +167,17 @@ pub(crate) fn open_below(at: BorrowedFd<'_>, path: &OsText) -> Result<File, Evid
 }
 
 /// Whether `name` stands in the folder, whatever it is.
-pub(crate) fn exists(at: BorrowedFd<'_>, name: &str) -> bool {
+pub fn exists(at: BorrowedFd<'_>, name: &str) -> bool {
     fstatat(at, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// A folder's path by its descriptor, for the functions of the standard library that take paths.
-pub(crate) fn by_fd(fd: BorrowedFd<'_>) -> std::path::PathBuf {
+pub fn by_fd(fd: BorrowedFd<'_>) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
 /// The names in a folder, sorted.
-pub(crate) fn names(at: BorrowedFd<'_>) -> io::Result<Vec<OsText>> {
+pub fn names(at: BorrowedFd<'_>) -> io::Result<Vec<OsText>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(by_fd(at))? {
         names.push(OsText::from(entry?.file_name().as_bytes()));
@@ -191,7 +187,7 @@ pub(crate) fn names(at: BorrowedFd<'_>) -> io::Result<Vec<OsText>> {
 }
 
 /// Removes `name` with all that is in it. The standard library's removal follows no link.
-pub(crate) fn remove(at: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+pub fn remove(at: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match std::fs::remove_dir_all(by_fd(at).join(name)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

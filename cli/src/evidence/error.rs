@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 /// Evidence could not be written or read: one sentence, and what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EvidenceError {
+pub enum EvidenceError {
     /// The kernel refused.
     #[error("could not {tried} {path}: {errno:?} ({})", errno.desc())]
     Refused {
@@ -58,7 +58,7 @@ pub(crate) enum EvidenceError {
 
 impl EvidenceError {
     /// The one thing to do next.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused { errno, .. } => match errno {
                 Errno::EROFS | Errno::EACCES | Errno::EPERM => {
@@ -82,12 +82,12 @@ impl EvidenceError {
 }
 
 /// The errno inside an `io::Error`; `EIO` where there is none.
-pub(crate) fn errno_of(error: &io::Error) -> Errno {
+pub fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// Names what was tried on what, for `map_err`.
-pub(crate) fn refused<E: Into<io::Error>>(
+pub fn refused<E: Into<io::Error>>(
     tried: &'static str,
     path: impl Into<OsText>,
 ) -> impl FnOnce(E) -> EvidenceError {

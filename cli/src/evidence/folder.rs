@@ -30,11 +30,11 @@ use super::dir;
 use super::error::{EvidenceError, refused};
 
 /// The commit point.
-pub(crate) const RESULT: &str = "result.json";
+pub const RESULT: &str = "result.json";
 /// The folders that belljar owns.
-pub(crate) const FOLDERS: [&str; 3] = ["determinism", "security", "logs"];
+pub const FOLDERS: [&str; 3] = ["determinism", "security", "logs"];
 /// What signing leaves; an old one does not belong to a new result.
-pub(crate) const ATTESTATION: &str = "attestation.intoto.jsonl";
+pub const ATTESTATION: &str = "attestation.intoto.jsonl";
 /// How the folders of commands under way begin.
 const STAGING: &str = ".belljar-";
 /// How long a commit waits for another one: each takes milliseconds.
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One change of the evidence folder on the way to a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// The new folder of this name stands in its place, the old one in the staging folder.
     Swap(&'static str),
     /// The old thing of this name, for which there is no new one, is in the staging folder.
@@ -53,7 +53,7 @@ pub(crate) enum Step {
 
 /// The evidence of a command under way. Dropped without a commit, it leaves nothing.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub struct Staging {
     evidence: File,
     /// Locked for as long as the command lives: how others know that it does.
     folder: File,
@@ -68,7 +68,7 @@ pub(crate) struct Staging {
 impl Staging {
     /// Opens the evidence folder, making it where it is missing, removes what dead commands left
     /// in it, and makes a staging folder. `root` is the folder that is mounted at `/build`.
-    pub(crate) fn open(evidence: &Path, root: &Path, owner: Ids) -> Result<Self, EvidenceError> {
+    pub fn open(evidence: &Path, root: &Path, owner: Ids) -> Result<Self, EvidenceError> {
         let owner = dir::give_to(owner);
         let folder = dir::open_or_make(evidence, root, owner)?;
         let path = OsText::from(evidence);
@@ -89,7 +89,7 @@ impl Staging {
     }
 
     /// Writes a whole file.
-    pub(crate) fn write(&mut self, path: &OsText, bytes: &[u8]) -> Result<(), EvidenceError> {
+    pub fn write(&mut self, path: &OsText, bytes: &[u8]) -> Result<(), EvidenceError> {
         let mut file = dir::create_below(self.folder.as_fd(), path, self.owner)?;
         file.write_all(bytes)
             .map_err(refused("write", path.clone()))?;
@@ -98,7 +98,7 @@ impl Staging {
     }
 
     /// Starts a file that is written bit by bit; [`Staging::finish`] ends it.
-    pub(crate) fn start(&self, path: &OsText) -> Result<Growing, EvidenceError> {
+    pub fn start(&self, path: &OsText) -> Result<Growing, EvidenceError> {
         let file = dir::create_below(self.folder.as_fd(), path, self.owner)?;
         Ok(Growing {
             path: path.clone(),
@@ -113,7 +113,7 @@ impl Staging {
     }
 
     /// Ends a file that was written bit by bit.
-    pub(crate) fn finish(&mut self, growing: Growing) -> Result<(), EvidenceError> {
+    pub fn finish(&mut self, growing: Growing) -> Result<(), EvidenceError> {
         let Growing { path, to } = growing;
         let Hashing { hash, .. } = to
             .into_inner()
@@ -124,7 +124,7 @@ impl Staging {
     }
 
     /// Names the files in `doc`, and puts everything in its place.
-    pub(crate) fn commit(mut self, doc: &mut ResultDoc) -> Result<(), EvidenceError> {
+    pub fn commit(mut self, doc: &mut ResultDoc) -> Result<(), EvidenceError> {
         self.commit_watched(doc, &mut |_| Ok(()))
     }
 
@@ -192,7 +192,7 @@ impl Drop for Staging {
 
 /// A file that is written bit by bit.
 #[derive(Debug)]
-pub(crate) struct Growing {
+pub struct Growing {
     path: OsText,
     to: BufWriter<Hashing>,
 }

@@ -2,15 +2,15 @@
 
 mod dir;
 mod error;
-pub(crate) mod folder;
-pub(crate) mod read;
+pub mod folder;
+pub mod read;
 #[cfg(test)]
-pub(crate) mod samples;
+pub mod samples;
 
-pub(crate) use error::EvidenceError;
+pub use error::EvidenceError;
 
 /// A document as it is written: indented JSON with a newline at the end, maps sorted.
-pub(crate) fn json<T: serde::Serialize>(document: &T) -> Vec<u8> {
+pub fn json<T: serde::Serialize>(document: &T) -> Vec<u8> {
     // The model's types always serialise; an empty document would fail its digest and its schema.
     let mut bytes = serde_json::to_vec_pretty(document).unwrap_or_default();
     bytes.push(b'\n');

@@ -21,24 +21,24 @@ const DEEPEST: u32 = 128;
 
 /// An evidence folder, open for reading.
 #[derive(Debug)]
-pub(crate) struct Evidence {
+pub struct Evidence {
     folder: File,
     /// Its commit point.
-    pub(crate) result: ResultDoc,
+    pub result: ResultDoc,
 }
 
 /// A file that does not belong to the result beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stray {
+pub struct Stray {
     /// Below the evidence folder.
-    pub(crate) path: OsText,
+    pub path: OsText,
     /// What is wrong with it.
-    pub(crate) what: Wrong,
+    pub what: Wrong,
 }
 
 /// What is wrong with a file of an evidence folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub enum Wrong {
     /// The result names it, and it is not there or can't be read.
     Missing,
     /// Its content is not the one that the result names.
@@ -66,7 +66,7 @@ impl fmt::Display for Stray {
 
 impl Evidence {
     /// Reads the result of an evidence folder.
-    pub(crate) fn open(path: &Path) -> Result<Self, EvidenceError> {
+    pub fn open(path: &Path) -> Result<Self, EvidenceError> {
         let folder = dir::open(path)?;
         // A commit under way ends in milliseconds; without a lock the digests are the guard.
         let _ = folder.lock_shared();
@@ -76,7 +76,7 @@ impl Evidence {
     }
 
     /// A document of the folder, if its content is the one that the result names.
-    pub(crate) fn document<T: DeserializeOwned>(
+    pub fn document<T: DeserializeOwned>(
         &self,
         name: &str,
         schema: &'static str,
@@ -90,7 +90,7 @@ impl Evidence {
     }
 
     /// Every file that does not belong to the result, sorted by path.
-    pub(crate) fn strays(&self) -> Vec<Stray> {
+    pub fn strays(&self) -> Vec<Stray> {
         let mut strays = Vec::new();
         for (name, digest) in &self.result.files {
             let Ok(path) = OsText::parse(name) else {

@@ -8,7 +8,7 @@ use belljar_model::{
     Verdict, Window, WorkspaceWish,
 };
 
-pub(crate) fn plan() -> Plan {
+pub fn plan() -> Plan {
     Plan {
         schema: Plan::SCHEMA.into(),
         command: vec!["make".into()],
@@ -29,7 +29,7 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
-pub(crate) fn run(run: Label) -> RunReport {
+pub fn run(run: Label) -> RunReport {
     RunReport {
         run,
         ended_by: EndedBy::Command,
@@ -53,7 +53,7 @@ pub(crate) fn run(run: Label) -> RunReport {
     }
 }
 
-pub(crate) fn result(command: &str) -> ResultDoc {
+pub fn result(command: &str) -> ResultDoc {
     let plan = plan();
     ResultDoc {
         schema: ResultDoc::SCHEMA.into(),

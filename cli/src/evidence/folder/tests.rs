@@ -271,26 +271,23 @@ fn the_living_are_not_swept() {
 }
 
 #[test]
-fn commits_at_one_time_wait_for_each_other() {
+fn a_commit_waits_for_the_one_that_holds_the_folder() {
     let place = place();
-    std::thread::scope(|scope| {
-        for n in 0..8 {
-            let place = &place;
-            scope.spawn(move || {
-                for _ in 0..10 {
-                    let mut staging = place.open().unwrap();
-                    put(
-                        &mut staging,
-                        if n % 2 == 0 { &PAIR } else { &SINGLE },
-                        &n.to_string(),
-                    );
-                    staging.commit(&mut samples::result("verify")).unwrap();
-                }
-            });
-        }
-    });
+    earlier(&place);
+    let before = place.tree();
+    let mut staging = place.open().unwrap();
+    put(&mut staging, &PAIR, "new");
+    let held = dir::open(&place.evidence).unwrap();
+    held.try_lock().unwrap();
+    let commit = std::thread::spawn(move || staging.commit(&mut samples::result("run")));
+    std::thread::sleep(Duration::from_millis(50));
+    let mut during = place.tree();
+    during.retain(|name, _| !name.starts_with(STAGING));
+    assert_eq!(during, before);
+    held.unlock().unwrap();
+    commit.join().unwrap().unwrap();
     assert_eq!(Evidence::open(&place.evidence).unwrap().strays(), []);
-    assert!(!place.tree().keys().any(|n| n.starts_with(STAGING)));
+    assert_ne!(place.tree(), before);
 }
 
 #[test]
