@@ -1,9 +1,35 @@
 //! Builds the walls and starts the command.
+//!
+//! supervisor -> launcher -> init -> build, each a fork of the one before, each single-threaded
+//! until its fork is done. [`Session`] is the supervisor's side.
 
+mod budgets;
+mod build;
 pub mod caps;
+mod copy;
+mod hints;
 pub mod id;
+pub mod ids;
+mod init;
 pub mod landlock;
+mod launcher;
+mod layers;
 mod remove;
 pub mod rlimits;
+mod root;
 pub mod scratch;
 pub mod seccomp;
+mod session;
+mod stop;
+mod streams;
+mod supervise;
+mod survey;
+mod trees;
+mod walls;
+mod wire;
+pub mod workspace;
+
+pub use session::{Outcome, Session};
+pub use stop::{Asked, Stop};
+pub use streams::{Sink, Stream};
+pub use survey::Survey;

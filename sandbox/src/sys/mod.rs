@@ -11,3 +11,7 @@ pub mod random;
 pub mod seccomp;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod link;
+pub mod mount;
+pub mod process;
+pub mod terminal;

@@ -1,0 +1,279 @@
+//! Init: pid 1 inside. Builds the walls that belong to the outer user namespace, starts the
+//! build, then reaps and forwards signals, holding nothing but its socket.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use belljar_model::{Label, Layer, LayerReport, Plan, Streams};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, sethostname};
+
+use super::build::{self, BuildSide};
+use super::ids::{BUILDER, Mapping};
+use super::layers::missing;
+use super::root;
+use super::trees::Trees;
+use super::wire::{Channel, FromInit, ToInit};
+use super::workspace;
+use crate::SetupError;
+use crate::capture::Rung;
+use crate::error::At;
+use crate::plan::Host;
+use crate::sys::link::loopback_up;
+use crate::sys::process::{Cloned, clone_process, close_number, die_with_parent, exit_now};
+
+/// The host name inside, everywhere.
+const HOST_NAME: &str = "belljar";
+
+/// What init is started with.
+pub(super) struct Job<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) host: &'a Host,
+    pub(super) mapping: Mapping,
+    pub(super) rung: Rung,
+    /// Taken by a privileged launcher; else init takes them itself.
+    pub(super) trees: Option<Trees>,
+    pub(super) scratch: &'a std::path::Path,
+    pub(super) label: Label,
+    /// Seconds by which the wall clock is moved, and the boot clock with it.
+    pub(super) offset_s: i64,
+    pub(super) channel: Channel,
+    pub(super) build: BuildSide,
+    /// Readable once the id maps are written.
+    pub(super) mapped: OwnedFd,
+    /// The signal mask that the build starts with.
+    pub(super) mask: SigSet,
+}
+
+/// Runs init to its end; does not return.
+pub(super) fn run(mut job: Job<'_>) -> ! {
+    let code = match set_up(&mut job) {
+        Ok(ready) => serve(job, ready),
+        Err(error) => {
+            let _ = job.channel.send(&FromInit::Failed(error));
+            1
+        }
+    };
+    exit_now(code)
+}
+
+struct Ready {
+    build: Pid,
+    signals: SignalFd,
+    /// What the build's process tells init: its listener's number, then that its table is its own.
+    told: OwnedFd,
+}
+
+fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
+    become_builder(job)?;
+    let taken = match job.trees.take() {
+        Some(trees) => trees,
+        None => Trees::take(job.host, job.scratch, job.mapping)?,
+    };
+    root::enter_new_root()?;
+    root::populate(&job.host.entries, &taken)?;
+    root::devices(&taken)?;
+    root::proc()?;
+    root::sys(&taken)?;
+    root::leave_old_root()?;
+    root::temporary()?;
+    let written = workspace::mount(job.rung, job.host, &taken)?;
+    let mut layers = namespaces(job)?;
+    root::mask_proc(&taken)?;
+    root::seal()?;
+    drop(taken);
+    layers.sort_by_key(|l| l.layer);
+
+    let terminal = match job.plan.streams {
+        Streams::Terminal => Some(open_terminal()?),
+        Streams::Pipes | Streams::PipesWithStdin => None,
+    };
+    let mut fds = vec![written.as_fd()];
+    fds.extend(terminal.as_ref().map(|(master, _)| master.as_fd()));
+    job.channel.send_with(&FromInit::SetUp { layers }, &fds).step("report to the supervisor")?;
+    start_build(job, terminal.map(|(_, slave)| slave))
+}
+
+/// Waits for the maps, takes the builder's ids, and ties init's life to the launcher's.
+fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
+    let mut byte = [0];
+    match nix::unistd::read(&job.mapped, &mut byte) {
+        Ok(1) => {}
+        Ok(_) => return Err(SetupError::refused("wait for the id maps", "the launcher is gone")),
+        Err(e) => return Err(SetupError::new("wait for the id maps", e)),
+    }
+    let step = "take the builder's ids";
+    let (uid, gid) = (nix::unistd::Uid::from_raw(BUILDER), nix::unistd::Gid::from_raw(BUILDER));
+    nix::unistd::setresgid(gid, gid, gid).step(step)?;
+    nix::unistd::setresuid(uid, uid, uid).step(step)?;
+    die_with_parent().step("tie the sandbox to the supervisor's life")?;
+    // The change of ids made this process undumpable, which hides its own id maps from it.
+    nix::sys::prctl::set_dumpable(true).step("open the process to itself")?;
+    nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
+    nix::unistd::setsid().step("leave the caller's session")?;
+    Ok(())
+}
+
+/// Names, loopback, clocks, limits: what the namespaces themselves hold.
+fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
+    sethostname(HOST_NAME).step("set the host name")?;
+    fs::write("/proc/sys/kernel/domainname", "(none)").step("set the domain name")?;
+    loopback_up().step("bring the loopback device up")?;
+    // One further user namespace, the build's; none below that.
+    fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;
+    let mut layers = vec![
+        LayerReport::full(Layer::UserNamespace, "two, the build's owns nothing"),
+        LayerReport::full(Layer::MountNamespace, "own"),
+        LayerReport::full(Layer::PidNamespace, "own"),
+        LayerReport::full(Layer::NetNamespace, "own, loopback only"),
+        LayerReport::full(Layer::IpcNamespace, "own"),
+        LayerReport::full(Layer::UtsNamespace, "own"),
+    ];
+    layers.push(match unshare(CloneFlags::CLONE_NEWCGROUP) {
+        Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
+        Err(e) => missing(Layer::CgroupNamespace, "own", format!("unshare: {e:?}"), None),
+    });
+    layers.push(match time_namespace(job.offset_s) {
+        Ok(()) => LayerReport::full(Layer::TimeNamespace, "own"),
+        Err(e) => missing(Layer::TimeNamespace, "own", e.to_string(), Some("use a kernel with CONFIG_TIME_NS")),
+    });
+    Ok(layers)
+}
+
+/// The boot clock moves with the wall clock; the monotonic clock stays (time_namespaces(7)).
+fn time_namespace(offset_s: i64) -> Result<(), SetupError> {
+    const CLONE_NEWTIME: i32 = 0x80;
+    unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME)).step("make a time namespace")?;
+    let real = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).step("read the boot clock")?;
+    // The kernel refuses offsets that would put the clock before zero.
+    let boot = offset_s.max(-real.tv_sec());
+    fs::write("/proc/self/timens_offsets", format!("boottime {boot} 0\n")).step("move the boot clock")
+}
+
+/// A pseudo-terminal of the sandbox's own instance.
+fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
+    let step = "open a terminal inside";
+    let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).step(step)?;
+    nix::pty::unlockpt(&master).step(step)?;
+    let name = nix::pty::ptsname_r(&master).step(step)?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let slave = nix::fcntl::open(name.as_str(), flags, Mode::empty()).step(step)?;
+    let master = master.as_fd().try_clone_to_owned().step(step)?;
+    Ok((master, slave))
+}
+
+/// Starts the build's process, which shares the descriptor table until it has handed over its
+/// listener, and passes the listener on.
+fn start_build(job: &mut Job<'_>, terminal: Option<OwnedFd>) -> Result<Ready, SetupError> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block().step("block signals")?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .step("watch for ended processes")?;
+    let (tell_r, tell_w) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
+    let child = clone_process(libc::CLONE_FILES).step("start the build's process")?;
+    let pid = match child {
+        Cloned::Child => build::run(job, terminal.as_ref(), &tell_w),
+        Cloned::Parent(pid) => pid,
+    };
+    let mut number = [0u8; 4];
+    if wait_for(&tell_r, &signals, &mut number)? {
+        // The table is shared: closing it here closes it for the build too, which must not hold it.
+        let listener = crate::sys::process::own_received(i32::from_ne_bytes(number));
+        job.channel
+            .send_with(&FromInit::Listener, &[listener.as_fd()])
+            .step("hand the listener to the supervisor")?;
+    }
+    let ready = Ready { build: pid, signals, told: tell_r };
+    // The build still writes to its end, which is this very descriptor: leave it open.
+    std::mem::forget(tell_w);
+    Ok(ready)
+}
+
+/// Reads what the build tells; false if its process ended first (it has told why on its own
+/// channel). Init holds the write end too, so an early death shows as SIGCHLD, never as EOF.
+fn wait_for(pipe: &OwnedFd, signals: &SignalFd, buf: &mut [u8]) -> Result<bool, SetupError> {
+    let step = "wait for the build's process";
+    loop {
+        let mut fds = [
+            PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => other.step(step)?,
+        };
+        if fds[0].any() == Some(true) {
+            return Ok(nix::unistd::read(pipe, buf).step(step)? == buf.len());
+        }
+        if fds[1].any() == Some(true) {
+            return Ok(false);
+        }
+    }
+}
+
+/// Reaps until the build's first process ends, reports its status, and returns init's exit code.
+/// The end of init ends every process inside.
+fn serve(job: Job<'_>, ready: Ready) -> i32 {
+    let Job { channel, build, .. } = job;
+    // Until the build's table is its own, nothing of it may be closed here; from then on nothing
+    // of it may be held here.
+    if wait_for(&ready.told, &ready.signals, &mut [0]).unwrap_or(false) {
+        for fd in 0..3 {
+            let _ = close_number(fd);
+        }
+    }
+    drop(build);
+    let _ = nix::sys::prctl::set_dumpable(false);
+    loop {
+        let mut fds = [
+            PollFd::new(channel.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(ready.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        if !matches!(poll(&mut fds, PollTimeout::NONE), Ok(_) | Err(Errno::EINTR)) {
+            return 1;
+        }
+        let (asked, child) = (fds[0].any() == Some(true), fds[1].any() == Some(true));
+        if child {
+            while let Ok(Some(_)) = ready.signals.read_signal() {}
+            if let Some(status) = reap(ready.build) {
+                let _ = channel.send(&FromInit::Ended { status });
+                return 0;
+            }
+        }
+        if asked {
+            match channel.receive::<ToInit>() {
+                Ok(Some((ToInit::Signal(number), _))) => {
+                    if let Ok(signal) = Signal::try_from(number) {
+                        let _ = kill(Pid::from_raw(-ready.build.as_raw()), signal);
+                    }
+                }
+                // The supervisor is gone: so is the reason for the build to run.
+                Ok(None) | Err(_) => return 1,
+            }
+        }
+    }
+}
+
+/// Reaps what has ended; the raw wait status of `build` if it was among it.
+fn reap(build: Pid) -> Option<i32> {
+    let mut ended = None;
+    loop {
+        match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == build => ended = Some(code << 8),
+            Ok(WaitStatus::Signaled(pid, signal, core)) if pid == build => {
+                ended = Some(signal as i32 | if core { 0x80 } else { 0 });
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return ended,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return ended,
+        }
+    }
+}

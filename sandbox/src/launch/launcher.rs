@@ -1,0 +1,106 @@
+//! The launcher: a small, single-threaded process between supervisor and init. It makes the
+//! namespaces, writes their id maps, and stays to reap init, so that its end means that every
+//! process inside is gone.
+
+use std::path::Path;
+
+use belljar_model::{Label, Plan};
+use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
+
+use super::build::BuildSide;
+use super::cgroup::Leaf;
+use super::hints;
+use super::ids::{BUILDER, Mapping, write_maps};
+use super::init::{self, Job};
+use super::trees::Trees;
+use super::wire::{Channel, FromInit};
+use super::workspace;
+use crate::SetupError;
+use crate::capture::Rung;
+use crate::error::At;
+use crate::plan::{Host, Ids};
+use crate::sys::process::{Cloned, clone_process, die_with_parent, exit_now, wait4};
+
+/// What a run needs on the inner side of the fork.
+pub(super) struct Brief<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) host: &'a Host,
+    pub(super) label: Label,
+    pub(super) mapping: Mapping,
+    pub(super) rung: Rung,
+    pub(super) scratch: &'a Path,
+    pub(super) leaf: Option<&'a Leaf>,
+    pub(super) offset_s: i64,
+    /// The caller's signal mask, which the build gets.
+    pub(super) mask: SigSet,
+}
+
+const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// Runs the launcher to its end; does not return.
+pub(super) fn run(brief: &Brief<'_>, channel: Channel, build: BuildSide) -> ! {
+    let code = match launch(brief, &channel, build) {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = channel.send(&FromInit::Failed(error));
+            1
+        }
+    };
+    exit_now(code)
+}
+
+fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), SetupError> {
+    die_with_parent().step("tie the launcher to the supervisor's life")?;
+    // Its own session: a Ctrl-C at the terminal is the supervisor's to handle.
+    nix::unistd::setsid().step("leave the caller's session")?;
+    if brief.mapping.privileged {
+        // Impossible once the user namespace is made.
+        nix::unistd::setgroups(&[]).step("drop the supplementary groups")?;
+    }
+    workspace::prepare(brief.rung, brief.host, brief.scratch, brief.mapping)?;
+    let trees = brief
+        .mapping
+        .privileged
+        .then(|| Trees::take(brief.host, brief.scratch, brief.mapping))
+        .transpose()?;
+    let (mapped, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
+    let job = Job {
+        plan: brief.plan,
+        host: brief.host,
+        label: brief.label,
+        mapping: brief.mapping,
+        rung: brief.rung,
+        trees,
+        scratch: brief.scratch,
+        offset_s: brief.offset_s,
+        channel: Channel(channel.0.try_clone().step("copy a descriptor")?),
+        build,
+        mapped,
+        mask: brief.mask,
+    };
+    let pid = match clone_process(NAMESPACES) {
+        Ok(Cloned::Child) => {
+            drop(go);
+            init::run(job)
+        }
+        Ok(Cloned::Parent(pid)) => pid,
+        Err(e) => return Err(hints::for_namespaces(e)),
+    };
+    // Only init and the build may hold the inner ends, so that their deaths show as EOF.
+    drop(job);
+    channel.send(&FromInit::Started { pid: pid.as_raw() }).step("report to the supervisor")?;
+    if let Some(leaf) = brief.leaf {
+        leaf.join(pid.as_raw())?;
+    }
+    let builder = Ids { uid: BUILDER, gid: BUILDER };
+    write_maps(pid, builder, brief.mapping.outside).map_err(hints::for_maps)?;
+    nix::unistd::write(&go, b"m").step("tell init of the id maps")?;
+    drop(go);
+    wait4(pid).step("wait for init").map(drop)
+}

@@ -1,0 +1,162 @@
+//! One command's use of the sandbox: the survey once, then one or two runs on the same rung.
+
+use belljar_model::{BudgetReport, EgressRecord, Label, Plan, Probe, RunReport, Streams};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::build::BuildSide;
+use super::cgroup::Leaf;
+use super::ids::Mapping;
+use super::launcher::{self, Brief};
+use super::scratch::Scratch;
+use super::streams::{self, RawTerminal, Sink};
+use super::supervise::Supervisor;
+use super::wire::Channel;
+use super::workspace::{OVERLAY_STEP, ladder};
+use super::{Stop, Survey};
+use crate::SetupError;
+use crate::capture::{Rung, Workspace};
+use crate::error::At;
+use crate::plan::Host;
+use crate::sys::process::{Cloned, clone_process};
+
+/// A `--disk` budget up to this many bytes may be served from memory.
+const SMALL_DISK: u64 = 1 << 30;
+
+/// What a finished run leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What is known of the run.
+    pub report: RunReport,
+    /// Which budgets were asked, what held them, which was hit.
+    pub budgets: Vec<BudgetReport>,
+    /// What it tried to reach.
+    pub egress: Vec<EgressRecord>,
+    /// The probes made before the command.
+    pub selftest: Vec<Probe>,
+    /// What it wrote.
+    pub workspace: Workspace,
+    /// The scratch folder that holds the workspace, until it is dropped.
+    pub scratch: Scratch,
+}
+
+/// One command's use of the sandbox.
+#[derive(Debug)]
+pub struct Session<'a> {
+    plan: &'a Plan,
+    host: &'a Host,
+    mapping: Mapping,
+    survey: Survey,
+    rungs: Vec<Rung>,
+}
+
+impl<'a> Session<'a> {
+    /// Looks at the source tree and decides what can be decided before anything is made.
+    pub fn prepare(plan: &'a Plan, host: &'a Host) -> Result<Self, SetupError> {
+        super::scratch::sweep(&host.scratch)?;
+        let mapping = Mapping::choose(host)?;
+        let survey = Survey::of(host)?;
+        if let Some(path) = &survey.foreign_user {
+            return Err(SetupError::refused(
+                "map the owner of the root folder to the builder",
+                "the tree has files of more than one user",
+            )
+            .at(path.as_path())
+            .hint("give the tree to one user (chown -R), or build a clean checkout"));
+        }
+        let small = plan.budgets.disk_bytes.is_some_and(|d| d <= SMALL_DISK);
+        let rungs = ladder(plan.workspace, &survey, small)?;
+        Ok(Self { plan, host, mapping, survey, rungs })
+    }
+
+    /// What the look at the source tree found.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// One run, its wall clock moved by `offset_s` seconds. The first run settles the rung.
+    pub fn run(
+        &mut self,
+        label: Label,
+        offset_s: i64,
+        sink: &mut dyn Sink,
+        stop: &Stop,
+    ) -> Result<Outcome, SetupError> {
+        loop {
+            let rung = self.rungs[0];
+            match self.attempt(rung, label, offset_s, sink, stop) {
+                Err(e) if e.step == OVERLAY_STEP && self.rungs.len() > 1 => {
+                    self.rungs.remove(0);
+                }
+                Ok(outcome) => {
+                    self.rungs.truncate(1);
+                    return Ok(outcome);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        rung: Rung,
+        label: Label,
+        offset_s: i64,
+        sink: &mut dyn Sink,
+        stop: &Stop,
+    ) -> Result<Outcome, SetupError> {
+        assert_single_threaded()?;
+        let scratch = Scratch::create(&self.host.scratch)?;
+        let leaf = Leaf::create(&self.plan.budgets, scratch.id())?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let lower = nix::fcntl::open(&self.host.root, flags, Mode::empty())
+            .step_at("open the root folder", self.host.root.as_path())?;
+        let (ours, inner) = Channel::pair().step("make a channel")?;
+        let (ours_build, build) = Channel::pair().step("make a channel")?;
+        let (ends, theirs) = streams::make(self.plan.streams)?;
+        let side = BuildSide { channel: build, streams: theirs };
+        let brief = Brief {
+            plan: self.plan,
+            host: self.host,
+            label,
+            mapping: self.mapping,
+            rung,
+            scratch: scratch.path(),
+            leaf: leaf.as_ref(),
+            offset_s,
+            mask: stop.mask_before(),
+        };
+        let launcher = match clone_process(0).step("start the launcher")? {
+            Cloned::Child => {
+                drop((ours, ours_build, ends, lower));
+                launcher::run(&brief, inner, side)
+            }
+            Cloned::Parent(pid) => pid,
+        };
+        drop((inner, side));
+        let _raw = (self.plan.streams == Streams::Terminal).then(RawTerminal::enter).flatten();
+        let supervisor = Supervisor::new(self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends)?;
+        let ended = supervisor.run(sink, stop)?;
+        let workspace = Workspace { upper: ended.written, lower, rung, started_ns: ended.started_ns, offset_s };
+        let mut report = ended.report;
+        rung.name().clone_into(&mut report.workspace);
+        Ok(Outcome {
+            report,
+            budgets: ended.budgets,
+            egress: ended.egress,
+            selftest: ended.selftest,
+            workspace,
+            scratch,
+        })
+    }
+}
+
+/// A fork copies one thread: with others about, their locks would stay locked for ever.
+fn assert_single_threaded() -> Result<(), SetupError> {
+    let step = "start the launcher";
+    let threads = std::fs::read_dir("/proc/self/task").step_at(step, "/proc/self/task")?.count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(SetupError::refused(step, format!("this process has {threads} threads")))
+}

@@ -1,0 +1,417 @@
+//! The supervisor's loop over one run: serves, forwards, times, and says what ended it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use belljar_model::{
+    BudgetReport, ClockReport, EgressRecord, EndedBy, Label, LayerReport, Plan, Probe, RunReport,
+    RunWhen, Usage, Window,
+};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use super::budgets::Budgeter;
+use super::cgroup::Leaf;
+use super::stop::{Asked, Stop};
+use super::streams::{Ends, Sink, resize};
+use super::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild, ToInit};
+use crate::clock::Skewer;
+use crate::error::At;
+use crate::notify::{Handler, Service};
+use crate::observe::Egress;
+use crate::sys::process::{pidfd_open, wait4};
+use crate::{SetupError, launch::hints};
+
+/// Between the request to end and the order.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the sink hears that a run goes on.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What a run left, as far as this loop knows.
+pub(super) struct Ended {
+    pub(super) report: RunReport,
+    pub(super) budgets: Vec<BudgetReport>,
+    pub(super) egress: Vec<EgressRecord>,
+    pub(super) selftest: Vec<Probe>,
+    pub(super) written: OwnedFd,
+    pub(super) started_ns: i64,
+}
+
+pub(super) struct Supervisor<'a> {
+    plan: &'a Plan,
+    label: Label,
+    offset_s: i64,
+    launcher: Pid,
+    gone: OwnedFd,
+    init: Option<Pid>,
+    to_init: Option<Channel>,
+    to_build: Option<Channel>,
+    ends: Ends,
+    egress: Arc<Egress>,
+    skewer: Option<Arc<Skewer>>,
+    service: Option<Service>,
+    budgets: Budgeter,
+    begun: Instant,
+    started_ns: i64,
+    layers: Vec<LayerReport>,
+    inside: Option<BuildReport>,
+    written: Option<OwnedFd>,
+    failure: Option<SetupError>,
+    status: Option<i32>,
+    /// Why belljar ends the run, and when it stops asking politely.
+    ending: Option<(EndedBy, Instant)>,
+}
+
+impl<'a> Supervisor<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each made elsewhere")]
+    pub(super) fn new(
+        plan: &'a Plan,
+        label: Label,
+        offset_s: i64,
+        launcher: Pid,
+        leaf: Option<Leaf>,
+        to_init: Channel,
+        to_build: Channel,
+        ends: Ends,
+    ) -> Result<Self, SetupError> {
+        let skewer = (offset_s != 0).then(|| Skewer::prepare(offset_s)).transpose()?;
+        Ok(Self {
+            plan,
+            label,
+            offset_s,
+            launcher,
+            gone: pidfd_open(launcher).step("watch the launcher")?,
+            init: None,
+            to_init: Some(to_init),
+            to_build: Some(to_build),
+            ends,
+            egress: Egress::new(label, plan.allow.clone()),
+            skewer,
+            service: None,
+            budgets: Budgeter::new(plan.budgets, leaf),
+            begun: Instant::now(),
+            started_ns: 0,
+            layers: Vec::new(),
+            inside: None,
+            written: None,
+            failure: None,
+            status: None,
+            ending: None,
+        })
+    }
+
+    /// Runs until every process inside is gone.
+    pub(super) fn run(mut self, sink: &mut dyn Sink, stop: &Stop) -> Result<Ended, SetupError> {
+        let mut next_tick = TICK;
+        while !self.turn(sink, stop)? {
+            let elapsed = self.begun.elapsed();
+            if elapsed >= next_tick {
+                next_tick = elapsed + TICK;
+                sink.tick(self.label, elapsed);
+            }
+            self.check_budgets();
+        }
+        self.finish(sink)
+    }
+
+    /// Waits for something and handles it; true once the launcher has ended.
+    fn turn(&mut self, sink: &mut dyn Sink, stop: &Stop) -> Result<bool, SetupError> {
+        let input = std::io::stdin();
+        let mut fds = vec![
+            PollFd::new(self.gone.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+        ];
+        let mut add = |fd, flags| {
+            fds.push(PollFd::new(fd, flags));
+            fds.len() - 1
+        };
+        let init = self.to_init.as_ref().map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
+        let build = self.to_build.as_ref().map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
+        let first_output = init.is_some() as usize + build.is_some() as usize + 2;
+        for (_, fd) in &self.ends.outputs {
+            add(fd.as_fd(), PollFlags::POLLIN);
+        }
+        let outputs = self.ends.outputs.len();
+        let running = self.started_ns != 0;
+        let wants = (running && self.ends.wants_input()).then(|| add(input.as_fd(), PollFlags::POLLIN));
+        let pending = self
+            .ends
+            .input
+            .as_ref()
+            .filter(|_| self.ends.has_pending())
+            .map(|fd| add(fd.as_fd(), PollFlags::POLLOUT));
+        let timeout = PollTimeout::try_from(self.patience()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(SetupError::new("wait for the run", e)),
+        }
+        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
+        drop(fds);
+        let hit = |i: Option<usize>| i.is_some_and(|i| ready[i]);
+
+        if ready[1] {
+            self.asked(stop);
+        }
+        if hit(init) {
+            self.hear_init();
+        }
+        if hit(build) {
+            self.hear_build();
+        }
+        for i in (0..outputs).rev() {
+            if ready[first_output + i] && !self.ends.read_output(i, self.label, sink) {
+                self.ends.outputs.remove(i);
+            }
+        }
+        if hit(wants) {
+            self.ends.read_input();
+        }
+        if hit(pending) {
+            self.ends.write_input();
+        }
+        Ok(ready[0])
+    }
+
+    /// How long nothing can come due.
+    fn patience(&self) -> Duration {
+        let mut wait = TICK;
+        if let Some((_, at)) = self.ending {
+            wait = wait.min(at.saturating_duration_since(Instant::now()));
+        }
+        if let Some(ms) = self.plan.budgets.wall_ms {
+            wait = wait.min(Duration::from_millis(ms).saturating_sub(self.begun.elapsed()));
+        }
+        // A poll of zero would spin while the last process dies.
+        wait.max(Duration::from_millis(1))
+    }
+
+    fn hear_init(&mut self) {
+        let Some(channel) = &self.to_init else { return };
+        match channel.receive::<FromInit>() {
+            Ok(Some((message, fds))) => self.init_said(message, fds),
+            Ok(None) | Err(_) => self.to_init = None,
+        }
+    }
+
+    fn init_said(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
+        let mut fds = fds.into_iter();
+        match message {
+            FromInit::Failed(error) => self.fail(hints::for_mounts(error)),
+            FromInit::Started { pid } => self.init = Some(Pid::from_raw(pid)),
+            FromInit::SetUp { layers } => {
+                self.layers = layers;
+                self.written = fds.next();
+                if let Some(master) = fds.next()
+                    && let Err(e) = self.ends.take_terminal(master)
+                {
+                    self.fail(e);
+                }
+            }
+            FromInit::Listener => {
+                if let Err(e) = self.serve(fds.next()) {
+                    self.fail(e);
+                }
+            }
+            FromInit::Ended { status } => self.status = Some(status),
+        }
+    }
+
+    /// Starts answering trapped calls, then lets the build's process go on.
+    fn serve(&mut self, listener: Option<OwnedFd>) -> Result<(), SetupError> {
+        let step = "serve the seccomp listener";
+        let listener = listener.ok_or_else(|| SetupError::refused(step, "none came"))?;
+        let egress: Arc<dyn Handler> = self.egress.clone();
+        let skewer = self.skewer.clone().map(|s| s as Arc<dyn Handler>);
+        let handlers = skewer.into_iter().chain([egress]).collect();
+        self.service = Some(Service::start(listener, handlers)?);
+        self.tell_build(&ToBuild::Served)
+    }
+
+    fn tell_build(&self, message: &ToBuild) -> Result<(), SetupError> {
+        let step = "tell the build's process to go on";
+        let channel = self.to_build.as_ref();
+        channel.ok_or_else(|| SetupError::refused(step, "it is gone"))?.send(message).step(step)
+    }
+
+    fn hear_build(&mut self) {
+        let Some(channel) = &self.to_build else { return };
+        let heard = channel.receive::<FromBuild>();
+        let next = match heard {
+            Ok(Some((FromBuild::Failed(error), _))) => Err(error),
+            Ok(Some((FromBuild::ExecFailed { errno }, _))) => {
+                Err(SetupError::command(Errno::from_raw(errno), self.plan.command.first()))
+            }
+            Ok(Some((FromBuild::Ready(report), _))) => self.go(report),
+            Ok(None) | Err(_) => {
+                self.to_build = None;
+                Ok(())
+            }
+        };
+        if let Err(error) = next {
+            self.fail(error);
+        }
+    }
+
+    /// Everything stands: checks what was measured from inside and lets the command start.
+    fn go(&mut self, report: BuildReport) -> Result<(), SetupError> {
+        if let Some(hole) = report.probes.iter().find(|p| !p.denied) {
+            let detail = format!("{} was answered with {}", hole.attempt, hole.answer);
+            return Err(SetupError::refused("close every way out", detail)
+                .hint("this is a defect of belljar or of the kernel: please report it with `belljar doctor --json`"));
+        }
+        self.layers.extend(report.layers.iter().cloned());
+        self.inside = Some(report);
+        self.egress.begin_command();
+        self.started_ns = now_ns(ClockId::CLOCK_REALTIME_COARSE);
+        self.tell_build(&ToBuild::Exec)
+    }
+
+    fn fail(&mut self, error: SetupError) {
+        self.failure.get_or_insert(error);
+        self.order_the_end();
+    }
+
+    fn asked(&mut self, stop: &Stop) {
+        while let Some(asked) = stop.next() {
+            match asked {
+                Asked::Resize => self.ends.outputs.iter().for_each(|(_, fd)| resize(fd)),
+                // The second request is not one for patience.
+                Asked::Stop if self.ending.is_some() => self.order_the_end(),
+                Asked::Stop => self.ask_to_end(EndedBy::Interrupt),
+            }
+        }
+    }
+
+    fn check_budgets(&mut self) {
+        let spent = self.plan.budgets.wall_ms.is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms));
+        match self.ending {
+            Some((_, at)) if Instant::now() >= at => self.order_the_end(),
+            Some(_) => {}
+            None if spent => self.ask_to_end(EndedBy::Timeout),
+            None if self.budgets.disk_is_over(self.written.as_ref()) => {
+                self.ending = Some((EndedBy::Disk, Instant::now()));
+                self.order_the_end();
+            }
+            None => {}
+        }
+    }
+
+    /// SIGTERM to the build's process group, SIGKILL to everything after the grace.
+    fn ask_to_end(&mut self, why: EndedBy) {
+        self.ending = Some((why, Instant::now() + GRACE));
+        let asked = self.to_init.as_ref().map(|c| c.send(&ToInit::Signal(Signal::SIGTERM as i32)));
+        if self.started_ns == 0 || !matches!(asked, Some(Ok(()))) {
+            self.order_the_end();
+        }
+    }
+
+    /// Kills init, and with it all that is inside.
+    fn order_the_end(&mut self) {
+        let target = self.init.unwrap_or(self.launcher);
+        // It may have ended by itself meanwhile; its pid is not reused before the launcher is reaped.
+        let _ = kill(target, Signal::SIGKILL);
+    }
+
+    fn finish(mut self, sink: &mut dyn Sink) -> Result<Ended, SetupError> {
+        let (_, usage) = wait4(self.launcher).step("wait for the launcher")?;
+        // What was said before the end is still in the sockets and pipes.
+        while self.to_init.is_some() {
+            self.hear_init();
+        }
+        while self.to_build.is_some() {
+            self.hear_build();
+        }
+        for i in 0..self.ends.outputs.len() {
+            self.ends.read_output(i, self.label, sink);
+        }
+        let end_ns = now_ns(ClockId::CLOCK_REALTIME);
+        if let Some(service) = self.service.take() {
+            service.stop();
+        }
+        let wall = self.begun.elapsed();
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        if self.started_ns == 0 {
+            if let Some((EndedBy::Interrupt, _)) = self.ending {
+                return Err(SetupError::interrupted());
+            }
+            return Err(SetupError::refused("set up the sandbox", "its first process ended without a word"));
+        }
+        let step = "keep the workspace";
+        let written = self.written.ok_or_else(|| SetupError::refused(step, "it never came"))?;
+        let log = self.egress.finish();
+        let verdict = self.budgets.finish(self.ending.map(|(why, _)| why));
+        let (exit, signal) = split(self.status);
+        let ended_by = verdict.ended_by.unwrap_or(match (exit, signal) {
+            (Some(_), _) => EndedBy::Command,
+            (None, Some(_)) => EndedBy::Signal,
+            // Init was killed from outside: nobody knows how the command would have ended.
+            (None, None) => EndedBy::Incomplete,
+        });
+        self.layers.push(self.budgets.layer());
+        self.layers.sort_by_key(|l| l.layer);
+        let offset_ns = self.offset_s.saturating_mul(1_000_000_000);
+        let shifted = |ns: i64| ns.saturating_add(offset_ns);
+        let inside = self.inside.unwrap_or_else(|| BuildReport {
+            layers: Vec::new(),
+            clock: std::collections::BTreeMap::new(),
+            probes: Vec::new(),
+        });
+        let report = RunReport {
+            run: self.label,
+            ended_by,
+            status: exit,
+            signal,
+            workspace: String::new(),
+            layers: self.layers,
+            clock: ClockReport {
+                moved: self.offset_s != 0,
+                readers: inside.clock,
+                uncovered: self.skewer.map(|s| s.report()).unwrap_or_default(),
+            },
+            records_lost: log.lost,
+            when: RunWhen {
+                window: Window { start_ns: shifted(self.started_ns), end_ns: shifted(end_ns) },
+                usage: Usage {
+                    wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+                    user_ms: millis(usage.ru_utime),
+                    system_ms: millis(usage.ru_stime),
+                    peak_memory_bytes: verdict
+                        .peak_memory
+                        .unwrap_or_else(|| u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024),
+                },
+            },
+        };
+        Ok(Ended {
+            report,
+            budgets: verdict.reports,
+            egress: log.records,
+            selftest: inside.probes,
+            written,
+            started_ns: self.started_ns,
+        })
+    }
+}
+
+fn millis(t: libc::timeval) -> u64 {
+    u64::try_from(t.tv_sec * 1000 + t.tv_usec / 1000).unwrap_or(0)
+}
+
+fn now_ns(clock: ClockId) -> i64 {
+    clock_gettime(clock).map_or(0, |t| t.tv_sec() * 1_000_000_000 + t.tv_nsec())
+}
+
+/// Exit status and signal from a raw wait status.
+fn split(status: Option<i32>) -> (Option<i32>, Option<i32>) {
+    match status {
+        Some(s) if libc::WIFEXITED(s) => (Some(libc::WEXITSTATUS(s)), None),
+        Some(s) if libc::WIFSIGNALED(s) => (None, Some(libc::WTERMSIG(s))),
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,243 @@
+//! The workspace: `/build`, which the build may write and the host never sees.
+//!
+//! A ladder, the first rung that works, the same for both runs of a pair: an overlay with its
+//! upper on disk, an overlay with its upper in memory, a copy.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use belljar_model::WorkspaceWish;
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::{Mode, SFlag, mknod};
+
+use super::ids::Mapping;
+use super::root::{attach, folder, new_fs};
+use super::survey::Survey;
+use super::trees::Trees;
+use crate::SetupError;
+use crate::capture::Rung;
+use crate::error::At;
+use crate::plan::{Host, HostEntryKind};
+
+/// Where the parts of the workspace stand while it is put together.
+const STAGE: &str = "/.belljar";
+
+/// The step whose failure means: try the next rung.
+pub(super) const OVERLAY_STEP: &str = "mount the overlay of the workspace";
+
+/// The rungs that may be tried, in order, and why the ones before them are not.
+pub fn ladder(
+    wish: WorkspaceWish,
+    survey: &Survey,
+    small_disk: bool,
+) -> Result<Vec<Rung>, SetupError> {
+    let obstacle = survey
+        .mount
+        .as_ref()
+        .map(|p| (p, "another file system is mounted there"))
+        .or(survey.foreign_group.as_ref().map(|p| (p, "its group can't be mapped")));
+    match (wish, obstacle) {
+        (WorkspaceWish::Copy, _) | (WorkspaceWish::Auto, Some(_)) => Ok(vec![Rung::Copy]),
+        (WorkspaceWish::Overlay, Some((path, why))) => {
+            Err(SetupError::refused("use an overlay for the workspace", why)
+                .at(path.as_path())
+                .hint("use --workspace auto or copy"))
+        }
+        (WorkspaceWish::Overlay, None) => Ok(vec![Rung::OverlayDisk, Rung::OverlayTmpfs]),
+        (WorkspaceWish::Auto, None) if small_disk => {
+            Ok(vec![Rung::OverlayDisk, Rung::OverlayTmpfs, Rung::Copy])
+        }
+        (WorkspaceWish::Auto, None) => Ok(vec![Rung::OverlayDisk, Rung::Copy]),
+    }
+}
+
+/// Makes the folders of the scratch folder that this rung needs; runs in the launcher, with the
+/// caller's rights.
+pub(super) fn prepare(
+    rung: Rung,
+    host: &Host,
+    scratch: &Path,
+    mapping: Mapping,
+) -> Result<(), SetupError> {
+    let dirs: &[&str] = match rung {
+        Rung::OverlayDisk => &["upper", "work"],
+        Rung::OverlayTmpfs => &[],
+        Rung::Copy => &["upper"],
+    };
+    for dir in dirs {
+        let path = scratch.join(dir);
+        fs::create_dir(&path).step_at("make a scratch folder", path.as_path())?;
+    }
+    let root = fs::metadata(&host.root).step_at("look at the root folder", host.root.as_path())?;
+    let upper = scratch.join("upper");
+    match rung {
+        Rung::OverlayTmpfs => return Ok(()),
+        Rung::OverlayDisk => hide(&host.hidden, &host.root, &upper)?,
+        Rung::Copy => super::copy::tree(&host.root, &upper, &host.hidden)?,
+    }
+    let mode = fs::Permissions::from_mode(root.mode() & 0o777);
+    fs::set_permissions(&upper, mode).step_at("set the mode", upper.as_path())?;
+    if mapping.privileged {
+        give(scratch, dirs, mapping)?;
+    }
+    Ok(())
+}
+
+/// Gives what was made in the scratch folder to the builder's kernel ids.
+fn give(scratch: &Path, dirs: &[&str], mapping: Mapping) -> Result<(), SetupError> {
+    let (uid, gid) = (Some(mapping.outside.uid), Some(mapping.outside.gid));
+    let mut todo: Vec<PathBuf> = dirs.iter().map(|d| scratch.join(d)).collect();
+    while let Some(path) = todo.pop() {
+        let step = "give the scratch folder to the builder";
+        std::os::unix::fs::lchown(&path, uid, gid).step_at(step, path.as_path())?;
+        if fs::symlink_metadata(&path).step_at(step, path.as_path())?.is_dir() {
+            for entry in fs::read_dir(&path).step_at(step, path.as_path())? {
+                todo.push(entry.step_at(step, path.as_path())?.path());
+            }
+        }
+    }
+    chown(scratch, uid, gid).step_at("give the scratch folder to the builder", scratch)
+}
+
+/// Hides paths of the lower tree from an overlay: a whiteout (a device 0:0, which anyone may make
+/// since Linux 5.8) in the upper.
+fn hide(hidden: &[PathBuf], root: &Path, upper: &Path) -> Result<(), SetupError> {
+    for path in hidden {
+        if fs::symlink_metadata(root.join(path)).is_err() {
+            continue;
+        }
+        let mut at = PathBuf::new();
+        for part in path.parent().into_iter().flat_map(Path::components) {
+            at.push(part);
+            let dir = upper.join(&at);
+            if dir.is_dir() {
+                continue;
+            }
+            fs::create_dir(&dir).step_at("make a scratch folder", dir.as_path())?;
+            let meta = fs::metadata(root.join(&at)).step_at("look at a folder", at.as_path())?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(meta.mode() & 0o7777))
+                .step_at("set the mode", dir.as_path())?;
+            let time = meta.modified().step_at("look at a folder", at.as_path())?;
+            fs::File::open(&dir)
+                .and_then(|f| f.set_modified(time))
+                .step_at("set the time", dir.as_path())?;
+        }
+        let target = upper.join(path);
+        mknod(&target, SFlag::S_IFCHR, Mode::empty(), 0)
+            .step_at("hide a path from the build", path.as_path())?;
+    }
+    Ok(())
+}
+
+/// Mounts the workspace at `/build` and the caches at their places. Returns the folder that the
+/// build's writes end in. Runs in init, after the pivot.
+pub(super) fn mount(rung: Rung, host: &Host, trees: &Trees) -> Result<OwnedFd, SetupError> {
+    let at = |name: &str| format!("{STAGE}/{name}");
+    for name in ["lower", "scratch", "memory", "cache"] {
+        folder(Path::new(&at(name)))?;
+    }
+    folder(Path::new("/build"))?;
+    attach(&trees.scratch, &at("scratch"))?;
+    attach(&trees.lower, &at("lower"))?;
+    let memory = new_fs("tmpfs", &[("mode", "0755")], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
+    attach(&memory, &at("memory"))?;
+    let upper = match rung {
+        Rung::OverlayDisk => {
+            let (upper, work) = (at("scratch/upper"), at("scratch/work"));
+            overlay(&at("lower"), &upper, &work, "/build")?;
+            upper
+        }
+        Rung::OverlayTmpfs => {
+            let (upper, work) = (at("memory/upper"), at("memory/work"));
+            folder(Path::new(&upper))?;
+            folder(Path::new(&work))?;
+            hide(&host.hidden, Path::new(&at("lower")), Path::new(&upper))?;
+            overlay(&at("lower"), &upper, &work, "/build")?;
+            upper
+        }
+        Rung::Copy => {
+            let tree = crate::sys::mount::open_tree_clone(
+                std::os::fd::AsFd::as_fd(&trees.scratch),
+                c"upper",
+                false,
+            )
+            .step("bind the copy of the source tree")?;
+            attach(&tree, "/build")?;
+            at("scratch/upper")
+        }
+    };
+    let written = fs::File::open(&upper).step("open the workspace")?.into();
+    caches(host, trees)?;
+    git(host, trees)?;
+    for name in ["lower", "scratch", "memory", "cache"] {
+        let path = at(name);
+        // The overlays hold what they need by themselves.
+        match umount2(path.as_str(), MntFlags::MNT_DETACH) {
+            Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
+            Err(e) => return Err(SetupError::new("take down the staging area", e)),
+        }
+        fs::remove_dir(&path).step("take down the staging area")?;
+    }
+    fs::remove_dir(STAGE).step("take down the staging area")?;
+    Ok(written)
+}
+
+fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> Result<(), SetupError> {
+    let options = [
+        ("lowerdir", lower),
+        ("upperdir", upper),
+        ("workdir", work),
+        // Marks of its own go to user.overlay.*: the only ones that a user namespace may write.
+        ("userxattr", ""),
+        // The upper is thrown away: no syncing for a crash that would throw it away too.
+        ("volatile", ""),
+        ("index", "off"),
+        ("metacopy", "off"),
+    ];
+    let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    let fs = new_fs("overlay", &options, quiet).map_err(|e| SetupError { step: OVERLAY_STEP.into(), ..e })?;
+    attach(&fs, at)
+}
+
+/// Each cache is the lower layer of an overlay of its own, so that its tools may write.
+fn caches(host: &Host, trees: &Trees) -> Result<(), SetupError> {
+    for (i, (entry, tree)) in host.entries.iter().zip(&trees.entries).enumerate() {
+        let (HostEntryKind::Cache { .. }, Some(tree)) = (&entry.kind, tree) else { continue };
+        let lower = format!("{STAGE}/cache");
+        let (upper, work) = (format!("{STAGE}/memory/c{i}"), format!("{STAGE}/memory/w{i}"));
+        folder(Path::new(&upper))?;
+        folder(Path::new(&work))?;
+        folder(entry.target.as_path())?;
+        attach(tree, &lower)?;
+        let target = entry.target.as_path().to_string_lossy();
+        overlay(&lower, &upper, &work, &target)?;
+        umount2(lower.as_str(), MntFlags::MNT_DETACH).step("take down the staging area")?;
+    }
+    Ok(())
+}
+
+/// A git folder that lies elsewhere: read-only at `/gitdir`, named by a made `/build/.git`.
+fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
+    let (Some(tree), Some(_)) = (&trees.gitdir, &host.gitdir) else { return Ok(()) };
+    folder(Path::new("/gitdir"))?;
+    attach(tree, "/gitdir")?;
+    let pointer = fs::read_to_string("/build/.git").step_at("read a git pointer", "/build/.git")?;
+    // A linked worktree has its own folder below the common one.
+    let inside = pointer
+        .trim_end()
+        .rsplit_once("/worktrees/")
+        .map_or_else(|| "/gitdir".to_owned(), |(_, name)| format!("/gitdir/worktrees/{name}"));
+    let made = format!("{STAGE}/memory/git");
+    fs::write(&made, format!("gitdir: {inside}\n")).step("write a git pointer")?;
+    let c = super::root::c_path(Path::new(&made))?;
+    let file = crate::sys::mount::open_tree_clone(
+        std::os::fd::AsFd::as_fd(&nix::fcntl::AT_FDCWD),
+        &c,
+        false,
+    )
+    .step("bind a git pointer")?;
+    attach(&file, "/build/.git")
+}
+

@@ -1,0 +1,132 @@
+//! clone3(2), close_range(2), prctl(2) and other calls that make or mark processes.
+
+use nix::Result;
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+/// What clone3(2) returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloned {
+    /// In the new process.
+    Child,
+    /// In the caller: the new process's id.
+    Parent(Pid),
+}
+
+/// A new process with copies of the caller's memory, as fork(2) does, with `flags`
+/// (`CLONE_NEW*`, `CLONE_FILES`) and SIGCHLD as its exit signal.
+///
+/// Must be called in a single-threaded process: the child goes on in Rust code.
+pub fn clone_process(flags: libc::c_int) -> Result<Cloned> {
+    let mut args = libc::clone_args {
+        flags: u64::try_from(flags).unwrap_or_default(),
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    // SAFETY: no stack is given, so the child runs on a copy of this one; memory is copied, not
+    // shared (no CLONE_VM), so both go on as after fork(2); the caller is single-threaded.
+    let mut ret =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    if ret == -1 && matches!(Errno::last(), Errno::ENOSYS) {
+        // A container's filter answers clone3 with ENOSYS: clone(2) has the same flags.
+        let flags = libc::c_long::from(flags | libc::SIGCHLD);
+        // SAFETY: as above; clone(2) with a null stack copies the caller's.
+        ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    }
+    match Errno::result(ret)? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent(Pid::from_raw(
+            i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?,
+        ))),
+    }
+}
+
+/// Marks every descriptor from `first` on close-on-exec in a table of the caller's own
+/// (it stops sharing the table first).
+pub fn cloexec_from(first: libc::c_uint) -> Result<()> {
+    let flags = libc::CLOSE_RANGE_UNSHARE | libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: no pointers; marking descriptors does not close them.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
+    Errno::result(ret).map(drop)
+}
+
+/// Closes a descriptor by number, in whatever table the caller has.
+pub fn close_number(fd: libc::c_int) -> Result<()> {
+    // SAFETY: the callers own the number by protocol: it was told to them by the process that
+    // shares their table and has let go of it.
+    Errno::result(unsafe { libc::close(fd) }).map(drop)
+}
+
+/// `SIGKILL` for the caller when the thread that made it ends. Cleared by changes of
+/// credentials: set it again after those.
+pub fn die_with_parent() -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+}
+
+/// Ends the process at once, without exit handlers: for forked children.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: always sound.
+    unsafe { libc::_exit(code) }
+}
+
+/// wait4(2) on one child, blocking: its wait status and what it and its children used.
+pub fn wait4(pid: Pid) -> Result<(libc::c_int, libc::rusage)> {
+    let mut status = 0;
+    // SAFETY: all-zero is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are valid for the call.
+        let ret = unsafe { libc::wait4(pid.as_raw(), &raw mut status, libc::__WNOTHREAD, &raw mut usage) };
+        match Errno::result(ret) {
+            Ok(_) => return Ok((status, usage)),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// A descriptor that becomes readable when `pid` ends.
+pub fn pidfd_open(pid: Pid) -> Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: no pointers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the kernel has just returned this descriptor to this call; nobody else owns it.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes the terminal at `fd` the caller's controlling one.
+pub fn set_controlling_tty(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: TIOCSCTTY takes an integer.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// Takes a descriptor that the kernel installed for this process with a message (SCM_RIGHTS).
+pub(crate) fn own_received(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
+    use std::os::fd::FromRawFd;
+    // SAFETY: recvmsg(2) has just installed it for the caller, which hands it on but once.
+    unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }
+}
+
+/// Every signal back to its default: the runtime ignores SIGPIPE, and ignored signals survive
+/// execve(2).
+pub fn reset_signals() -> Result<()> {
+    for signal in nix::sys::signal::Signal::iterator() {
+        use nix::sys::signal::{SigHandler, Signal};
+        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+            continue;
+        }
+        // SAFETY: the default action runs no code of this process.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
