@@ -27,7 +27,7 @@ pub struct SetupError {
 }
 
 // Serde calls this with a reference to the field.
-#[expect(clippy::ref_option, reason = "serde's signature")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn errno_out<S: Serializer>(e: &Option<Errno>, s: S) -> Result<S::Ok, S::Error> {
     e.map(|e| e as i32).serialize(s)
 }
@@ -51,7 +51,9 @@ impl SetupError {
             None => error,
         };
         error.hint(match errno {
-            Errno::ENOENT => "see which folders are in the PATH inside: belljar run -- sh -c 'echo $PATH'",
+            Errno::ENOENT => {
+                "see which folders are in the PATH inside: belljar run -- sh -c 'echo $PATH'"
+            }
             Errno::EACCES => "make it executable (chmod +x), or name its interpreter",
             _ => "check that the file is a program for this machine",
         })
@@ -72,17 +74,35 @@ impl SetupError {
     }
     /// `step` failed with `errno`.
     pub fn new(step: impl Into<Step>, errno: Errno) -> Self {
-        Self { step: step.into(), path: None, errno: Some(errno), detail: None, hint: None }
+        Self {
+            step: step.into(),
+            path: None,
+            errno: Some(errno),
+            detail: None,
+            hint: None,
+        }
     }
     /// `step` failed with the error of a standard library call.
     pub fn io(step: impl Into<Step>, error: &std::io::Error) -> Self {
         let errno = error.raw_os_error().map(Errno::from_raw);
         let detail = errno.is_none().then(|| error.to_string());
-        Self { step: step.into(), path: None, errno, detail, hint: None }
+        Self {
+            step: step.into(),
+            path: None,
+            errno,
+            detail,
+            hint: None,
+        }
     }
     /// `step` is refused by a rule of belljar's own.
     pub fn refused(step: impl Into<Step>, detail: impl Into<String>) -> Self {
-        Self { step: step.into(), path: None, errno: None, detail: Some(detail.into()), hint: None }
+        Self {
+            step: step.into(),
+            path: None,
+            errno: None,
+            detail: Some(detail.into()),
+            hint: None,
+        }
     }
     /// Names the path.
     #[must_use]

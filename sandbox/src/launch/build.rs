@@ -16,7 +16,9 @@ use super::init::Job;
 use super::wire::{BuildReport, Channel, FromBuild, ToBuild};
 use crate::SetupError;
 use crate::error::At;
-use crate::sys::process::{cloexec_from, die_with_parent, exit_now, reset_signals, set_controlling_tty};
+use crate::sys::process::{
+    cloexec_from, die_with_parent, exit_now, reset_signals, set_controlling_tty,
+};
 
 /// The build's end of what it is connected to.
 #[derive(Debug)]
@@ -34,7 +36,9 @@ pub(super) fn run(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> 
     let failure = match prepare(job, terminal, told).and_then(|report| agree(channel, report)) {
         Ok(()) => match exec(job) {
             Ok(never) => match never {},
-            Err(errno) => FromBuild::ExecFailed { errno: errno as i32 },
+            Err(errno) => FromBuild::ExecFailed {
+                errno: errno as i32,
+            },
         },
         Err(error) => FromBuild::Failed(error),
     };
@@ -42,7 +46,11 @@ pub(super) fn run(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> 
     exit_now(1)
 }
 
-fn prepare(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> Result<BuildReport, SetupError> {
+fn prepare(
+    job: &Job<'_>,
+    terminal: Option<&OwnedFd>,
+    told: &OwnedFd,
+) -> Result<BuildReport, SetupError> {
     die_with_parent().step("tie the build to init's life")?;
     nix::unistd::setsid().step("start a session for the build")?;
     connect(job, terminal)?;
@@ -53,20 +61,32 @@ fn prepare(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> Result<
     let mut layers = super::walls::before_filters()?;
     let base = crate::clock::CanaryBase::take();
     let listener = super::walls::filters(job.offset_s != 0)?;
-    layers.push(LayerReport::full(Layer::Seccomp, "allow-list and known-bad list"));
+    layers.push(LayerReport::full(
+        Layer::Seccomp,
+        "allow-list and known-bad list",
+    ));
     layers.push(LayerReport::full(Layer::Notify, "own listener"));
     let number = listener.into_raw_fd();
     nix::unistd::write(told, &number.to_ne_bytes()).step("hand over the listener")?;
     match job.build.channel.receive::<ToBuild>() {
         Ok(Some((ToBuild::Served, _))) => {}
-        Ok(_) => return Err(SetupError::refused("wait for the listener to be served", "the supervisor is gone")),
+        Ok(_) => {
+            return Err(SetupError::refused(
+                "wait for the listener to be served",
+                "the supervisor is gone",
+            ));
+        }
         Err(e) => return Err(SetupError::new("wait for the listener to be served", e)),
     }
     cloexec_from(3).step("keep the caller's descriptors from the build")?;
     nix::unistd::write(told, b"u").step("tell init of the own descriptor table")?;
     let clock = crate::clock::canary(job.offset_s, base);
     let probes = crate::observe::self_test(job.label);
-    Ok(BuildReport { layers, clock, probes })
+    Ok(BuildReport {
+        layers,
+        clock,
+        probes,
+    })
 }
 
 /// Puts the streams in place.
@@ -102,14 +122,22 @@ fn exec(job: &Job<'_>) -> Result<std::convert::Infallible, Errno> {
     let plan = job.plan;
     nix::unistd::chdir(&Path::new("/build").join(plan.cwd.as_path()))?;
     let c = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
-    let argv = plan.command.iter().map(|a| c(a.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let argv = plan
+        .command
+        .iter()
+        .map(|a| c(a.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
     let env = plan
         .env
         .iter()
         .map(|(k, v)| c(&[k.as_bytes(), b"=", v.value.as_bytes()].concat()))
         .collect::<Result<Vec<_>, _>>()?;
     let name = plan.command.first().ok_or(Errno::ENOENT)?.as_os_str();
-    let path = plan.env.get(&"PATH".into()).map(|v| v.value.clone()).unwrap_or_default();
+    let path = plan
+        .env
+        .get(&"PATH".into())
+        .map(|v| v.value.clone())
+        .unwrap_or_default();
     reset_signals()?;
     job.mask.thread_set_mask()?;
     let mut worst = Errno::ENOENT;
@@ -120,7 +148,9 @@ fn exec(job: &Job<'_>) -> Result<std::convert::Infallible, Errno> {
             Err(Errno::ENOEXEC) => {
                 let rest = argv.iter().skip(1).cloned();
                 let shell: Vec<_> = [c(b"sh")?, file].into_iter().chain(rest).collect();
-                nix::unistd::execve(c"/bin/sh", &shell, &env).err().unwrap_or(Errno::ENOEXEC)
+                nix::unistd::execve(c"/bin/sh", &shell, &env)
+                    .err()
+                    .unwrap_or(Errno::ENOEXEC)
             }
             Err(e) => e,
         };
@@ -143,7 +173,14 @@ fn candidates(name: &OsStr, path: &OsStr) -> Vec<Vec<u8>> {
         return vec![name.to_vec()];
     }
     let dirs = path.as_bytes().split(|b| *b == b':');
-    dirs.map(|dir| if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }).collect()
+    dirs.map(|dir| {
+        if dir.is_empty() {
+            name.to_vec()
+        } else {
+            [dir, b"/", name].concat()
+        }
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -153,7 +190,10 @@ mod tests {
     #[test]
     fn names_are_looked_up_as_execvp_does() {
         let look = |n: &str, p: &str| candidates(n.as_ref(), p.as_ref());
-        assert_eq!(look("make", "/a:/b"), [b"/a/make".to_vec(), b"/b/make".to_vec()]);
+        assert_eq!(
+            look("make", "/a:/b"),
+            [b"/a/make".to_vec(), b"/b/make".to_vec()]
+        );
         assert_eq!(look("./make", "/a"), [b"./make".to_vec()]);
         assert_eq!(look("", "/a"), Vec::<Vec<u8>>::new());
     }

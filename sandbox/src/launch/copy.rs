@@ -56,9 +56,18 @@ fn file(
     let kind = meta.file_type();
     if kind.is_symlink() {
         symlink(fs::read_link(source)?, target)?;
-        let (atime, mtime) = (stamp(meta.atime(), meta.atime_nsec()), stamp(meta.mtime(), meta.mtime_nsec()));
+        let (atime, mtime) = (
+            stamp(meta.atime(), meta.atime_nsec()),
+            stamp(meta.mtime(), meta.mtime_nsec()),
+        );
         let flag = UtimensatFlags::NoFollowSymlink;
-        return Ok(utimensat(nix::fcntl::AT_FDCWD, target, &atime, &mtime, flag)?);
+        return Ok(utimensat(
+            nix::fcntl::AT_FDCWD,
+            target,
+            &atime,
+            &mtime,
+            flag,
+        )?);
     }
     if kind.is_fifo() {
         mkfifo(target, Mode::from_bits_truncate(meta.mode()))?;
@@ -83,7 +92,9 @@ fn stamp(seconds: i64, nanoseconds: i64) -> TimeSpec {
 }
 
 fn finish(path: &Path, meta: &fs::Metadata) -> std::io::Result<()> {
-    let times = FileTimes::new().set_accessed(meta.accessed()?).set_modified(meta.modified()?);
+    let times = FileTimes::new()
+        .set_accessed(meta.accessed()?)
+        .set_modified(meta.modified()?);
     fs::File::open(path)?.set_times(times)?;
     fs::set_permissions(path, fs::Permissions::from_mode(meta.mode() & 0o777))
 }

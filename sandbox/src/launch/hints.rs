@@ -7,12 +7,17 @@ use nix::errno::Errno;
 use crate::SetupError;
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// In a container: its runtime's filter and its masked `/proc` are the usual obstacles.
 fn in_container() -> bool {
-    ["/run/.containerenv", "/.dockerenv"].iter().any(|p| std::path::Path::new(p).exists())
+    ["/run/.containerenv", "/.dockerenv"]
+        .iter()
+        .any(|p| std::path::Path::new(p).exists())
         || fs::read_to_string("/proc/1/environ").is_ok_and(|e| e.contains("container="))
 }
 
@@ -24,10 +29,14 @@ fn userns_obstacle() -> Option<&'static str> {
         );
     }
     if read("/proc/sys/kernel/unprivileged_userns_clone") == "0" {
-        return Some("user namespaces are switched off: run `sudo sysctl kernel.unprivileged_userns_clone=1`");
+        return Some(
+            "user namespaces are switched off: run `sudo sysctl kernel.unprivileged_userns_clone=1`",
+        );
     }
     if read("/proc/sys/user/max_user_namespaces") == "0" {
-        return Some("user namespaces are limited to 0: run `sudo sysctl user.max_user_namespaces=15000`");
+        return Some(
+            "user namespaces are limited to 0: run `sudo sysctl user.max_user_namespaces=15000`",
+        );
     }
     None
 }
@@ -68,7 +77,8 @@ pub(super) fn for_mounts(error: SetupError) -> SetupError {
             let hint = if in_container() {
                 "the container forbids mounts: start it with the flags of the README's container recipe"
             } else {
-                userns_obstacle().unwrap_or("a security module forbids mounts in user namespaces here")
+                userns_obstacle()
+                    .unwrap_or("a security module forbids mounts in user namespaces here")
             };
             error.hint(hint)
         }

@@ -39,10 +39,17 @@ impl Mapping {
     pub fn choose(host: &Host) -> Result<Self, SetupError> {
         use caps::Capability::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
         let has = |cap| caps::has_cap(None, caps::CapSet::Effective, cap).unwrap_or(false);
-        let privileged = host.caller.uid == 0 && [CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID].map(has) == [true; 3];
+        let privileged =
+            host.caller.uid == 0 && [CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID].map(has) == [true; 3];
         if privileged {
-            let outside = Ids { uid: BUILDER_OUTSIDE, gid: BUILDER_OUTSIDE };
-            return Ok(Self { outside, privileged });
+            let outside = Ids {
+                uid: BUILDER_OUTSIDE,
+                gid: BUILDER_OUTSIDE,
+            };
+            return Ok(Self {
+                outside,
+                privileged,
+            });
         }
         if host.owner.uid != host.caller.uid {
             return Err(SetupError::refused(
@@ -52,7 +59,10 @@ impl Mapping {
             .at(host.root.as_path())
             .hint("run belljar as that user or as root, or build in a copy of your own"));
         }
-        Ok(Self { outside: host.caller, privileged })
+        Ok(Self {
+            outside: host.caller,
+            privileged,
+        })
     }
 }
 
@@ -60,8 +70,10 @@ impl Mapping {
 pub fn write_maps(pid: Pid, inside: Ids, outside: Ids) -> Result<(), SetupError> {
     let write = |file: &str, text: String| {
         let path = format!("/proc/{pid}/{file}");
-        std::fs::write(&path, text)
-            .step_at("write the id map of the user namespace", Path::new(&format!("/proc/PID/{file}")))
+        std::fs::write(&path, text).step_at(
+            "write the id map of the user namespace",
+            Path::new(&format!("/proc/PID/{file}")),
+        )
     };
     write("setgroups", "deny".into())?;
     write("gid_map", format!("{} {} 1", inside.gid, outside.gid))?;
@@ -70,7 +82,10 @@ pub fn write_maps(pid: Pid, inside: Ids, outside: Ids) -> Result<(), SetupError>
 
 /// The same for the caller's own namespace, whose ids are already those of the builder.
 pub fn write_own_maps() -> Result<(), SetupError> {
-    let builder = Ids { uid: BUILDER, gid: BUILDER };
+    let builder = Ids {
+        uid: BUILDER,
+        gid: BUILDER,
+    };
     let step = "write the id map of the build's own user namespace";
     std::fs::write("/proc/self/setgroups", "deny").step_at(step, "/proc/self/setgroups")?;
     let line = |id: u32| format!("{id} {id} 1");
@@ -92,7 +107,9 @@ fn idmap_namespace(disk: Ids, outside: Ids) -> Result<OwnedFd, SetupError> {
         Cloned::Parent(pid) => pid,
     };
     let made = write_maps(pid, disk, outside).and_then(|()| {
-        std::fs::File::open(format!("/proc/{pid}/ns/user")).map(OwnedFd::from).step(step)
+        std::fs::File::open(format!("/proc/{pid}/ns/user"))
+            .map(OwnedFd::from)
+            .step(step)
     });
     // The namespace lives on by its descriptor.
     let _ = kill(pid, Signal::SIGKILL);
@@ -119,5 +136,8 @@ pub fn idmap(tree: &OwnedFd, disk: Ids, mapping: Mapping) -> Result<bool, SetupE
 /// The owner of `path`, following links.
 pub(crate) fn owner_of(path: &Path) -> Result<plan::Ids, SetupError> {
     let meta = std::fs::metadata(path).step_at("look at the owner", path)?;
-    Ok(Ids { uid: meta.uid(), gid: meta.gid() })
+    Ok(Ids {
+        uid: meta.uid(),
+        gid: meta.gid(),
+    })
 }

@@ -55,7 +55,7 @@ pub(super) struct Job<'a> {
 /// Runs init to its end; does not return.
 pub(super) fn run(mut job: Job<'_>) -> ! {
     let code = match set_up(&mut job) {
-        Ok(ready) => serve(job, ready),
+        Ok(ready) => serve(job, &ready),
         Err(error) => {
             let _ = job.channel.send(&FromInit::Failed(error));
             1
@@ -97,8 +97,10 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     };
     let mut fds = vec![written.as_fd()];
     fds.extend(terminal.as_ref().map(|(master, _)| master.as_fd()));
-    job.channel.send_with(&FromInit::SetUp { layers }, &fds).step("report to the supervisor")?;
-    start_build(job, terminal.map(|(_, slave)| slave))
+    job.channel
+        .send_with(&FromInit::SetUp { layers }, &fds)
+        .step("report to the supervisor")?;
+    start_build(job, terminal.as_ref().map(|(_, slave)| slave))
 }
 
 /// Waits for the maps, takes the builder's ids, and ties init's life to the launcher's.
@@ -106,11 +108,19 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
     let mut byte = [0];
     match nix::unistd::read(&job.mapped, &mut byte) {
         Ok(1) => {}
-        Ok(_) => return Err(SetupError::refused("wait for the id maps", "the launcher is gone")),
+        Ok(_) => {
+            return Err(SetupError::refused(
+                "wait for the id maps",
+                "the launcher is gone",
+            ));
+        }
         Err(e) => return Err(SetupError::new("wait for the id maps", e)),
     }
     let step = "take the builder's ids";
-    let (uid, gid) = (nix::unistd::Uid::from_raw(BUILDER), nix::unistd::Gid::from_raw(BUILDER));
+    let (uid, gid) = (
+        nix::unistd::Uid::from_raw(BUILDER),
+        nix::unistd::Gid::from_raw(BUILDER),
+    );
     nix::unistd::setresgid(gid, gid, gid).step(step)?;
     nix::unistd::setresuid(uid, uid, uid).step(step)?;
     die_with_parent().step("tie the sandbox to the supervisor's life")?;
@@ -138,11 +148,21 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
     ];
     layers.push(match unshare(CloneFlags::CLONE_NEWCGROUP) {
         Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
-        Err(e) => missing(Layer::CgroupNamespace, "own", format!("unshare: {e:?}"), None),
+        Err(e) => missing(
+            Layer::CgroupNamespace,
+            "own",
+            format!("unshare: {e:?}"),
+            None,
+        ),
     });
     layers.push(match time_namespace(job.offset_s) {
         Ok(()) => LayerReport::full(Layer::TimeNamespace, "own"),
-        Err(e) => missing(Layer::TimeNamespace, "own", e.to_string(), Some("use a kernel with CONFIG_TIME_NS")),
+        Err(e) => missing(
+            Layer::TimeNamespace,
+            "own",
+            e.to_string(),
+            Some("use a kernel with CONFIG_TIME_NS"),
+        ),
     });
     Ok(layers)
 }
@@ -151,16 +171,19 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
 fn time_namespace(offset_s: i64) -> Result<(), SetupError> {
     const CLONE_NEWTIME: i32 = 0x80;
     unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME)).step("make a time namespace")?;
-    let real = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).step("read the boot clock")?;
+    let real =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).step("read the boot clock")?;
     // The kernel refuses offsets that would put the clock before zero.
     let boot = offset_s.max(-real.tv_sec());
-    fs::write("/proc/self/timens_offsets", format!("boottime {boot} 0\n")).step("move the boot clock")
+    fs::write("/proc/self/timens_offsets", format!("boottime {boot} 0\n"))
+        .step("move the boot clock")
 }
 
 /// A pseudo-terminal of the sandbox's own instance.
 fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
     let step = "open a terminal inside";
-    let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).step(step)?;
+    let master =
+        nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).step(step)?;
     nix::pty::unlockpt(&master).step(step)?;
     let name = nix::pty::ptsname_r(&master).step(step)?;
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -171,7 +194,7 @@ fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
 
 /// Starts the build's process, which shares the descriptor table until it has handed over its
 /// listener, and passes the listener on.
-fn start_build(job: &mut Job<'_>, terminal: Option<OwnedFd>) -> Result<Ready, SetupError> {
+fn start_build(job: &mut Job<'_>, terminal: Option<&OwnedFd>) -> Result<Ready, SetupError> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block().step("block signals")?;
@@ -180,7 +203,7 @@ fn start_build(job: &mut Job<'_>, terminal: Option<OwnedFd>) -> Result<Ready, Se
     let (tell_r, tell_w) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
     let child = clone_process(libc::CLONE_FILES).step("start the build's process")?;
     let pid = match child {
-        Cloned::Child => build::run(job, terminal.as_ref(), &tell_w),
+        Cloned::Child => build::run(job, terminal, &tell_w),
         Cloned::Parent(pid) => pid,
     };
     let mut number = [0u8; 4];
@@ -191,7 +214,11 @@ fn start_build(job: &mut Job<'_>, terminal: Option<OwnedFd>) -> Result<Ready, Se
             .send_with(&FromInit::Listener, &[listener.as_fd()])
             .step("hand the listener to the supervisor")?;
     }
-    let ready = Ready { build: pid, signals, told: tell_r };
+    let ready = Ready {
+        build: pid,
+        signals,
+        told: tell_r,
+    };
     // The build still writes to its end, which is this very descriptor: leave it open.
     std::mem::forget(tell_w);
     Ok(ready)
@@ -221,7 +248,7 @@ fn wait_for(pipe: &OwnedFd, signals: &SignalFd, buf: &mut [u8]) -> Result<bool, 
 
 /// Reaps until the build's first process ends, reports its status, and returns init's exit code.
 /// The end of init ends every process inside.
-fn serve(job: Job<'_>, ready: Ready) -> i32 {
+fn serve(job: Job<'_>, ready: &Ready) -> i32 {
     let Job { channel, build, .. } = job;
     // Until the build's table is its own, nothing of it may be closed here; from then on nothing
     // of it may be held here.

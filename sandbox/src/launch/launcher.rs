@@ -9,7 +9,6 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
 use super::build::BuildSide;
-use super::cgroup::Leaf;
 use super::hints;
 use super::ids::{BUILDER, Mapping, write_maps};
 use super::init::{self, Job};
@@ -30,7 +29,6 @@ pub(super) struct Brief<'a> {
     pub(super) mapping: Mapping,
     pub(super) rung: Rung,
     pub(super) scratch: &'a Path,
-    pub(super) leaf: Option<&'a Leaf>,
     pub(super) offset_s: i64,
     /// The caller's signal mask, which the build gets.
     pub(super) mask: SigSet,
@@ -44,8 +42,8 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS;
 
 /// Runs the launcher to its end; does not return.
-pub(super) fn run(brief: &Brief<'_>, channel: Channel, build: BuildSide) -> ! {
-    let code = match launch(brief, &channel, build) {
+pub(super) fn run(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> ! {
+    let code = match launch(brief, channel, build) {
         Ok(()) => 0,
         Err(error) => {
             let _ = channel.send(&FromInit::Failed(error));
@@ -94,11 +92,13 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     };
     // Only init and the build may hold the inner ends, so that their deaths show as EOF.
     drop(job);
-    channel.send(&FromInit::Started { pid: pid.as_raw() }).step("report to the supervisor")?;
-    if let Some(leaf) = brief.leaf {
-        leaf.join(pid.as_raw())?;
-    }
-    let builder = Ids { uid: BUILDER, gid: BUILDER };
+    channel
+        .send(&FromInit::Started { pid: pid.as_raw() })
+        .step("report to the supervisor")?;
+    let builder = Ids {
+        uid: BUILDER,
+        gid: BUILDER,
+    };
     write_maps(pid, builder, brief.mapping.outside).map_err(hints::for_maps)?;
     nix::unistd::write(&go, b"m").step("tell init of the id maps")?;
     drop(go);

@@ -19,30 +19,61 @@ use super::trees::{DEVICES, Trees};
 use crate::SetupError;
 use crate::error::At;
 use crate::plan::{HostEntry, HostEntryKind};
-use crate::sys::mount::{Attr, fsconfig_create, fsconfig_set, fsmount, fsopen, mount_setattr, move_mount};
+use crate::sys::mount::{
+    Attr, fsconfig_create, fsconfig_set, fsmount, fsopen, mount_setattr, move_mount,
+};
 
 /// Files of `/proc` that tell of the host or reach into the kernel, covered by an empty
 /// descriptor; what a kernel lacks is skipped.
 pub(super) const MASKED_FILES: [&str; 17] = [
-    "kcore", "keys", "key-users", "kmsg", "kallsyms", "sysrq-trigger", "timer_list", "sched_debug", "interrupts",
-    "softirqs", "latency_stats", "vmallocinfo", "slabinfo", "kpagecount", "kpageflags", "kpagecgroup", "version_signature",
+    "kcore",
+    "keys",
+    "key-users",
+    "kmsg",
+    "kallsyms",
+    "sysrq-trigger",
+    "timer_list",
+    "sched_debug",
+    "interrupts",
+    "softirqs",
+    "latency_stats",
+    "vmallocinfo",
+    "slabinfo",
+    "kpagecount",
+    "kpageflags",
+    "kpagecgroup",
+    "version_signature",
 ];
 
 /// Folders of `/proc` and `/proc/sys` likewise, covered by an empty, read-only folder.
-pub(super) const MASKED_FOLDERS: [&str; 8] =
-    ["acpi", "scsi", "irq", "bus", "asound", "driver", "tty", "dynamic_debug"];
+pub(super) const MASKED_FOLDERS: [&str; 8] = [
+    "acpi",
+    "scsi",
+    "irq",
+    "bus",
+    "asound",
+    "driver",
+    "tty",
+    "dynamic_debug",
+];
 
 const QUIET: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
 /// Mounts a new file system of this type with these options, detached.
-pub(super) fn new_fs(fstype: &str, options: &[(&str, &str)], attrs: u64) -> Result<OwnedFd, SetupError> {
+pub(super) fn new_fs(
+    fstype: &str,
+    options: &[(&str, &str)],
+    attrs: u64,
+) -> Result<OwnedFd, SetupError> {
     let step = "make a new file system";
     let text = |s: &str| CString::new(s).map_err(|_| SetupError::new(step, Errno::EINVAL));
     let fs = fsopen(&text(fstype)?).step_at(step, fstype)?;
     for (key, value) in options {
         let value = (!value.is_empty()).then(|| text(value)).transpose()?;
-        fsconfig_set(fs.as_fd(), &text(key)?, value.as_deref())
-            .step_at("set an option of a new file system", format!("{fstype} {key}"))?;
+        fsconfig_set(fs.as_fd(), &text(key)?, value.as_deref()).step_at(
+            "set an option of a new file system",
+            format!("{fstype} {key}"),
+        )?;
     }
     fsconfig_create(fs.as_fd()).step_at(step, fstype)?;
     fsmount(fs.as_fd(), attrs).step_at(step, fstype)
@@ -72,7 +103,10 @@ pub(super) fn enter_new_root() -> Result<(), SetupError> {
         .step("make the mount tree private")?;
     let root = new_fs("tmpfs", &[("mode", "0755")], QUIET)?;
     // Any folder will do: the mount is left behind by the pivot.
-    let over = ["/tmp", "/usr", "/"].into_iter().find(|p| Path::new(p).is_dir()).unwrap_or("/");
+    let over = ["/tmp", "/usr", "/"]
+        .into_iter()
+        .find(|p| Path::new(p).is_dir())
+        .unwrap_or("/");
     attach(&root, over)?;
     fchdir(root.as_fd()).step("enter the new root")?;
     pivot_root(".", ".").step("pivot into the new root")
@@ -137,8 +171,14 @@ fn mount_point(path: &Path, tree: Option<&OwnedFd>) -> Result<(), SetupError> {
     if is_dir {
         return folder(path);
     }
-    match fs::OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e).step_at("make a mount point", path),
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+    {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+            Err(e).step_at("make a mount point", path)
+        }
         _ => Ok(()),
     }
 }
@@ -186,8 +226,15 @@ pub(super) fn proc() -> Result<(), SetupError> {
 /// Covers what of `/proc` tells of the host, and makes the rest of its writable parts read-only.
 /// Runs after the last write to `/proc/sys`.
 pub(super) fn mask_proc(trees: &Trees) -> Result<(), SetupError> {
-    let null = trees.devices.first().ok_or_else(|| SetupError::refused("mask /proc", "no null device"))?;
-    let empty = new_fs("tmpfs", &[("mode", "0555")], QUIET | libc::MOUNT_ATTR_RDONLY)?;
+    let null = trees
+        .devices
+        .first()
+        .ok_or_else(|| SetupError::refused("mask /proc", "no null device"))?;
+    let empty = new_fs(
+        "tmpfs",
+        &[("mode", "0555")],
+        QUIET | libc::MOUNT_ATTR_RDONLY,
+    )?;
     // A mount can be copied once it is attached: the first folder takes the original.
     let mut attached = false;
     for name in MASKED_FOLDERS {
@@ -216,8 +263,12 @@ pub(super) fn mask_proc(trees: &Trees) -> Result<(), SetupError> {
         let c = CString::new(path.as_str()).unwrap_or_default();
         let tree = crate::sys::mount::open_tree_clone(AT_FDCWD.as_fd(), &c, false)
             .step_at("copy a mount", path.as_str())?;
-        let attr = Attr { set: libc::MOUNT_ATTR_RDONLY, ..Attr::default() };
-        mount_setattr(tree.as_fd(), false, attr).step_at("make a mount read-only", path.as_str())?;
+        let attr = Attr {
+            set: libc::MOUNT_ATTR_RDONLY,
+            ..Attr::default()
+        };
+        mount_setattr(tree.as_fd(), false, attr)
+            .step_at("make a mount read-only", path.as_str())?;
         attach(&tree, &path)?;
     }
     Ok(())
@@ -253,7 +304,10 @@ pub(super) fn temporary() -> Result<(), SetupError> {
 pub(super) fn seal() -> Result<(), SetupError> {
     fs::set_permissions("/", fs::Permissions::from_mode(0o755)).step_at("set the mode", "/")?;
     let root = fs::File::open("/").step_at("open the new root", "/")?;
-    let attr = Attr { set: libc::MOUNT_ATTR_RDONLY, ..Attr::default() };
+    let attr = Attr {
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..Attr::default()
+    };
     mount_setattr(root.as_fd(), false, attr).step_at("make the new root read-only", "/")
 }
 

@@ -5,7 +5,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::build::BuildSide;
-use super::cgroup::Leaf;
+use super::id::RunId;
 use super::ids::Mapping;
 use super::launcher::{self, Brief};
 use super::scratch::Scratch;
@@ -53,7 +53,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Looks at the source tree and decides what can be decided before anything is made.
     pub fn prepare(plan: &'a Plan, host: &'a Host) -> Result<Self, SetupError> {
-        super::scratch::sweep(&host.scratch)?;
+        super::scratch::sweep(&host.scratch);
         let mapping = Mapping::choose(host)?;
         let survey = Survey::of(host)?;
         if let Some(path) = &survey.foreign_user {
@@ -66,7 +66,13 @@ impl<'a> Session<'a> {
         }
         let small = plan.budgets.disk_bytes.is_some_and(|d| d <= SMALL_DISK);
         let rungs = ladder(plan.workspace, &survey, small)?;
-        Ok(Self { plan, host, mapping, survey, rungs })
+        Ok(Self {
+            plan,
+            host,
+            mapping,
+            survey,
+            rungs,
+        })
     }
 
     /// What the look at the source tree found.
@@ -106,15 +112,17 @@ impl<'a> Session<'a> {
         stop: &Stop,
     ) -> Result<Outcome, SetupError> {
         assert_single_threaded()?;
-        let scratch = Scratch::create(&self.host.scratch)?;
-        let leaf = Leaf::create(&self.plan.budgets, scratch.id())?;
+        let scratch = Scratch::create(&self.host.scratch, RunId::new()?)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let lower = nix::fcntl::open(&self.host.root, flags, Mode::empty())
             .step_at("open the root folder", self.host.root.as_path())?;
         let (ours, inner) = Channel::pair().step("make a channel")?;
         let (ours_build, build) = Channel::pair().step("make a channel")?;
         let (ends, theirs) = streams::make(self.plan.streams)?;
-        let side = BuildSide { channel: build, streams: theirs };
+        let side = BuildSide {
+            channel: build,
+            streams: theirs,
+        };
         let brief = Brief {
             plan: self.plan,
             host: self.host,
@@ -122,22 +130,30 @@ impl<'a> Session<'a> {
             mapping: self.mapping,
             rung,
             scratch: scratch.path(),
-            leaf: leaf.as_ref(),
             offset_s,
             mask: stop.mask_before(),
         };
         let launcher = match clone_process(0).step("start the launcher")? {
             Cloned::Child => {
                 drop((ours, ours_build, ends, lower));
-                launcher::run(&brief, inner, side)
+                launcher::run(&brief, &inner, side)
             }
             Cloned::Parent(pid) => pid,
         };
         drop((inner, side));
-        let _raw = (self.plan.streams == Streams::Terminal).then(RawTerminal::enter).flatten();
-        let supervisor = Supervisor::new(self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends)?;
+        let _raw = (self.plan.streams == Streams::Terminal)
+            .then(RawTerminal::enter)
+            .flatten();
+        let supervisor =
+            Supervisor::new(self.plan, label, offset_s, launcher, ours, ours_build, ends)?;
         let ended = supervisor.run(sink, stop)?;
-        let workspace = Workspace { upper: ended.written, lower, rung, started_ns: ended.started_ns, offset_s };
+        let workspace = Workspace {
+            upper: ended.written,
+            lower,
+            rung,
+            started_ns: ended.started_ns,
+            offset_s,
+        };
         let mut report = ended.report;
         rung.name().clone_into(&mut report.workspace);
         Ok(Outcome {
@@ -154,9 +170,14 @@ impl<'a> Session<'a> {
 /// A fork copies one thread: with others about, their locks would stay locked for ever.
 fn assert_single_threaded() -> Result<(), SetupError> {
     let step = "start the launcher";
-    let threads = std::fs::read_dir("/proc/self/task").step_at(step, "/proc/self/task")?.count();
+    let threads = std::fs::read_dir("/proc/self/task")
+        .step_at(step, "/proc/self/task")?
+        .count();
     if threads == 1 {
         return Ok(());
     }
-    Err(SetupError::refused(step, format!("this process has {threads} threads")))
+    Err(SetupError::refused(
+        step,
+        format!("this process has {threads} threads"),
+    ))
 }

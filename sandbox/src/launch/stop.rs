@@ -30,13 +30,21 @@ impl Stop {
     pub fn install() -> Result<Self, SetupError> {
         let step = "watch for signals";
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH] {
+        for signal in [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGWINCH,
+        ] {
             set.add(signal);
         }
         let before = SigSet::thread_get_mask().step(step)?;
         set.thread_block().step(step)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self { fd: SignalFd::with_flags(&set, flags).step(step)?, before })
+        Ok(Self {
+            fd: SignalFd::with_flags(&set, flags).step(step)?,
+            before,
+        })
     }
 
     /// The mask before, for the build.

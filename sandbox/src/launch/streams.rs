@@ -63,7 +63,11 @@ pub(super) fn make(streams: Streams) -> Result<(Ends, Option<[OwnedFd; 3]>), Set
     for (_, fd) in &outputs {
         nonblocking(fd).step(step)?;
     }
-    let ends = Ends { outputs, input, pending: Vec::new() };
+    let ends = Ends {
+        outputs,
+        input,
+        pending: Vec::new(),
+    };
     Ok((ends, Some([stdin, out_w, err_w])))
 }
 
@@ -121,7 +125,7 @@ impl Ends {
 
     /// Reads what is there from output `i`; false when it has come to its end.
     pub(super) fn read_output(&mut self, i: usize, label: Label, sink: &mut dyn Sink) -> bool {
-        let mut buf = [0; 65536];
+        let mut buf = [0; 16384];
         let (stream, fd) = &self.outputs[i];
         loop {
             match nix::unistd::read(fd, &mut buf) {

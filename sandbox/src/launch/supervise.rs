@@ -15,7 +15,6 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use super::budgets::Budgeter;
-use super::cgroup::Leaf;
 use super::stop::{Asked, Stop};
 use super::streams::{Ends, Sink, resize};
 use super::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild, ToInit};
@@ -68,18 +67,18 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each made elsewhere")]
     pub(super) fn new(
         plan: &'a Plan,
         label: Label,
         offset_s: i64,
         launcher: Pid,
-        leaf: Option<Leaf>,
         to_init: Channel,
         to_build: Channel,
         ends: Ends,
     ) -> Result<Self, SetupError> {
-        let skewer = (offset_s != 0).then(|| Skewer::prepare(offset_s)).transpose()?;
+        let skewer = (offset_s != 0)
+            .then(|| Skewer::prepare(offset_s))
+            .transpose()?;
         Ok(Self {
             plan,
             label,
@@ -93,7 +92,7 @@ impl<'a> Supervisor<'a> {
             egress: Egress::new(label, plan.allow.clone()),
             skewer,
             service: None,
-            budgets: Budgeter::new(plan.budgets, leaf),
+            budgets: Budgeter::new(plan.budgets)?,
             begun: Instant::now(),
             started_ns: 0,
             layers: Vec::new(),
@@ -130,15 +129,22 @@ impl<'a> Supervisor<'a> {
             fds.push(PollFd::new(fd, flags));
             fds.len() - 1
         };
-        let init = self.to_init.as_ref().map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
-        let build = self.to_build.as_ref().map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
-        let first_output = init.is_some() as usize + build.is_some() as usize + 2;
+        let init = self
+            .to_init
+            .as_ref()
+            .map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
+        let build = self
+            .to_build
+            .as_ref()
+            .map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
+        let first_output = usize::from(init.is_some()) + usize::from(build.is_some()) + 2;
         for (_, fd) in &self.ends.outputs {
             add(fd.as_fd(), PollFlags::POLLIN);
         }
         let outputs = self.ends.outputs.len();
         let running = self.started_ns != 0;
-        let wants = (running && self.ends.wants_input()).then(|| add(input.as_fd(), PollFlags::POLLIN));
+        let wants =
+            (running && self.ends.wants_input()).then(|| add(input.as_fd(), PollFlags::POLLIN));
         let pending = self
             .ends
             .input
@@ -235,17 +241,23 @@ impl<'a> Supervisor<'a> {
     fn tell_build(&self, message: &ToBuild) -> Result<(), SetupError> {
         let step = "tell the build's process to go on";
         let channel = self.to_build.as_ref();
-        channel.ok_or_else(|| SetupError::refused(step, "it is gone"))?.send(message).step(step)
+        channel
+            .ok_or_else(|| SetupError::refused(step, "it is gone"))?
+            .send(message)
+            .step(step)
     }
 
     fn hear_build(&mut self) {
-        let Some(channel) = &self.to_build else { return };
+        let Some(channel) = &self.to_build else {
+            return;
+        };
         let heard = channel.receive::<FromBuild>();
         let next = match heard {
             Ok(Some((FromBuild::Failed(error), _))) => Err(error),
-            Ok(Some((FromBuild::ExecFailed { errno }, _))) => {
-                Err(SetupError::command(Errno::from_raw(errno), self.plan.command.first()))
-            }
+            Ok(Some((FromBuild::ExecFailed { errno }, _))) => Err(SetupError::command(
+                Errno::from_raw(errno),
+                self.plan.command.first(),
+            )),
             Ok(Some((FromBuild::Ready(report), _))) => self.go(report),
             Ok(None) | Err(_) => {
                 self.to_build = None;
@@ -288,23 +300,25 @@ impl<'a> Supervisor<'a> {
     }
 
     fn check_budgets(&mut self) {
-        let spent = self.plan.budgets.wall_ms.is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms));
+        let spent = self
+            .plan
+            .budgets
+            .wall_ms
+            .is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms));
         match self.ending {
             Some((_, at)) if Instant::now() >= at => self.order_the_end(),
-            Some(_) => {}
             None if spent => self.ask_to_end(EndedBy::Timeout),
-            None if self.budgets.disk_is_over(self.written.as_ref()) => {
-                self.ending = Some((EndedBy::Disk, Instant::now()));
-                self.order_the_end();
-            }
-            None => {}
+            Some(_) | None => {}
         }
     }
 
     /// SIGTERM to the build's process group, SIGKILL to everything after the grace.
     fn ask_to_end(&mut self, why: EndedBy) {
         self.ending = Some((why, Instant::now() + GRACE));
-        let asked = self.to_init.as_ref().map(|c| c.send(&ToInit::Signal(Signal::SIGTERM as i32)));
+        let asked = self
+            .to_init
+            .as_ref()
+            .map(|c| c.send(&ToInit::Signal(Signal::SIGTERM as i32)));
         if self.started_ns == 0 || !matches!(asked, Some(Ok(()))) {
             self.order_the_end();
         }
@@ -341,19 +355,25 @@ impl<'a> Supervisor<'a> {
             if let Some((EndedBy::Interrupt, _)) = self.ending {
                 return Err(SetupError::interrupted());
             }
-            return Err(SetupError::refused("set up the sandbox", "its first process ended without a word"));
+            return Err(SetupError::refused(
+                "set up the sandbox",
+                "its first process ended without a word",
+            ));
         }
         let step = "keep the workspace";
-        let written = self.written.ok_or_else(|| SetupError::refused(step, "it never came"))?;
+        let written = self
+            .written
+            .ok_or_else(|| SetupError::refused(step, "it never came"))?;
         let log = self.egress.finish();
-        let verdict = self.budgets.finish(self.ending.map(|(why, _)| why));
+        let reports = self.budgets.finish(self.ending.map(|(why, _)| why));
         let (exit, signal) = split(self.status);
-        let ended_by = verdict.ended_by.unwrap_or(match (exit, signal) {
+        let by_itself = match (exit, signal) {
             (Some(_), _) => EndedBy::Command,
             (None, Some(_)) => EndedBy::Signal,
             // Init was killed from outside: nobody knows how the command would have ended.
             (None, None) => EndedBy::Incomplete,
-        });
+        };
+        let ended_by = self.ending.map_or(by_itself, |(why, _)| why);
         self.layers.push(self.budgets.layer());
         self.layers.sort_by_key(|l| l.layer);
         let offset_ns = self.offset_s.saturating_mul(1_000_000_000);
@@ -377,20 +397,21 @@ impl<'a> Supervisor<'a> {
             },
             records_lost: log.lost,
             when: RunWhen {
-                window: Window { start_ns: shifted(self.started_ns), end_ns: shifted(end_ns) },
+                window: Window {
+                    start_ns: shifted(self.started_ns),
+                    end_ns: shifted(end_ns),
+                },
                 usage: Usage {
                     wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
                     user_ms: millis(usage.ru_utime),
                     system_ms: millis(usage.ru_stime),
-                    peak_memory_bytes: verdict
-                        .peak_memory
-                        .unwrap_or_else(|| u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024),
+                    peak_memory_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
                 },
             },
         };
         Ok(Ended {
             report,
-            budgets: verdict.reports,
+            budgets: reports,
             egress: log.records,
             selftest: inside.probes,
             written,

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -36,7 +36,8 @@ impl Survey {
     pub fn of(host: &Host) -> Result<Self, SetupError> {
         let step = "look through the source tree";
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = Dir::open(&host.root, flags, Mode::empty()).step_at(step, host.root.as_path())?;
+        let root =
+            Dir::open(&host.root, flags, Mode::empty()).step_at(step, host.root.as_path())?;
         let top = nix::sys::stat::fstat(root.as_fd()).step_at(step, host.root.as_path())?;
         let mut survey = Self::default();
         let mut todo = vec![(root, PathBuf::new())];
@@ -67,10 +68,13 @@ impl Survey {
                 if host.hidden.contains(&path) {
                     continue;
                 }
-                let Ok(stat) = fstatat(&fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+                let Ok(stat) = fstatat(&fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
+                    continue;
+                };
                 survey.note(&stat, &path, host.owner, top.st_dev);
                 let is_dir = entry.file_type() == Some(Type::Directory)
-                    || SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+                    || SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+                        == SFlag::S_IFDIR;
                 if !is_dir || stat.st_dev != top.st_dev {
                     continue;
                 }
@@ -88,15 +92,17 @@ impl Survey {
         }
     }
 
-    fn note(&mut self, stat: &nix::sys::stat::FileStat, path: &PathBuf, owner: Ids, dev: u64) {
+    fn note(&mut self, stat: &nix::sys::stat::FileStat, path: &Path, owner: Ids, dev: u64) {
         self.entries += 1;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits() {
             self.bytes += u64::try_from(stat.st_size).unwrap_or(0);
         }
-        self.newest_s = self.newest_s.max(stat.st_mtime + i64::from(stat.st_mtime_nsec > 0));
+        self.newest_s = self
+            .newest_s
+            .max(stat.st_mtime + i64::from(stat.st_mtime_nsec > 0));
         let first = |slot: &mut Option<PathBuf>, hit: bool| {
             if hit && slot.is_none() {
-                *slot = Some(path.clone());
+                *slot = Some(path.to_owned());
             }
         };
         first(&mut self.foreign_user, stat.st_uid != owner.uid);

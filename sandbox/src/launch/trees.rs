@@ -37,8 +37,7 @@ pub(super) struct Trees {
     pub(super) gitdir: Option<OwnedFd>,
 }
 
-const READ_ONLY: u64 =
-    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
 impl Trees {
     /// Takes all of them.
@@ -61,7 +60,11 @@ impl Trees {
             devices: DEVICES.iter().map(device).collect::<Result<_, _>>()?,
             cpus: tree(Path::new("/sys/devices/system/cpu"), READ_ONLY, None).ok(),
             lower: tree(&host.root, READ_ONLY, Some(mapping))?,
-            scratch: tree(scratch, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV, None)?,
+            scratch: tree(
+                scratch,
+                libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+                None,
+            )?,
             gitdir: host
                 .gitdir
                 .as_ref()
@@ -78,7 +81,11 @@ fn tree(path: &Path, attrs: u64, owner: Option<Mapping>) -> Result<OwnedFd, Setu
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| SetupError::new(step, Errno::EINVAL).at(path))?;
     let tree = open_tree_clone(AT_FDCWD.as_fd(), &name, true).step_at(step, path)?;
-    let attr = Attr { set: attrs, propagation: libc::MS_PRIVATE, ..Attr::default() };
+    let attr = Attr {
+        set: attrs,
+        propagation: libc::MS_PRIVATE,
+        ..Attr::default()
+    };
     mount_setattr(tree.as_fd(), true, attr).step_at("make a mount read-only and private", path)?;
     if let Some(mapping) = owner.filter(|m| m.privileged) {
         let disk = owner_of(path)?;

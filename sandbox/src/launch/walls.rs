@@ -31,7 +31,10 @@ pub(super) fn before_filters() -> Result<Vec<LayerReport>, SetupError> {
         },
         wanted: format!("abi {wanted}"),
         got: format!("abi {got}"),
-        fix: landlocked.why.as_ref().map(|_| "use a newer kernel with landlock in its lsm= list".into()),
+        fix: landlocked
+            .why
+            .as_ref()
+            .map(|_| "use a newer kernel with landlock in its lsm= list".into()),
         why: landlocked.why,
     };
     Ok(vec![
@@ -45,7 +48,11 @@ pub(super) fn before_filters() -> Result<Vec<LayerReport>, SetupError> {
 /// wait for the supervisor.
 pub(super) fn filters(clock: bool) -> Result<OwnedFd, SetupError> {
     install_walls().step("install the seccomp filters")?;
-    let which = if clock { Notify::ObserveAndClock } else { Notify::Observe };
+    let which = if clock {
+        Notify::ObserveAndClock
+    } else {
+        Notify::Observe
+    };
     install_notify(which).step("install the observing seccomp filter").map_err(|e| {
         e.hint("another program's seccomp listener is on this process: do not start belljar inside a tool that observes by seccomp")
     })

@@ -108,11 +108,20 @@ impl Channel {
         let bytes = serde_json::to_vec(message).map_err(|_| Errno::EINVAL)?;
         let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let control = [ControlMessage::ScmRights(&raw)];
-        let control = if raw.is_empty() { &[][..] } else { &control[..] };
+        let control = if raw.is_empty() {
+            &[][..]
+        } else {
+            &control[..]
+        };
         let iov = [IoSlice::new(&bytes)];
         loop {
-            let sent =
-                sendmsg::<()>(self.0.as_raw_fd(), &iov, control, MsgFlags::MSG_NOSIGNAL, None);
+            let sent = sendmsg::<()>(
+                self.0.as_raw_fd(),
+                &iov,
+                control,
+                MsgFlags::MSG_NOSIGNAL,
+                None,
+            );
             match sent {
                 Err(Errno::EINTR) => {}
                 other => return other.map(drop),
@@ -170,11 +179,14 @@ mod tests {
         std::io::Write::write_all(&mut &file, b"x").unwrap();
         std::io::Seek::rewind(&mut &file).unwrap();
         let error = SetupError::new("try", Errno::EPERM).at("/x").hint("do");
-        a.send_with(&FromInit::Failed(error.clone()), &[file.as_fd()]).unwrap();
+        a.send_with(&FromInit::Failed(error.clone()), &[file.as_fd()])
+            .unwrap();
         let (message, fds) = b.receive::<FromInit>().unwrap().unwrap();
         assert!(matches!(message, FromInit::Failed(e) if e == error));
         let mut text = String::new();
-        std::fs::File::from(fds.into_iter().next().unwrap()).read_to_string(&mut text).unwrap();
+        std::fs::File::from(fds.into_iter().next().unwrap())
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "x");
         drop(a);
         assert!(b.receive::<FromInit>().unwrap().is_none());

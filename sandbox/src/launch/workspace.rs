@@ -37,7 +37,10 @@ pub fn ladder(
         .mount
         .as_ref()
         .map(|p| (p, "another file system is mounted there"))
-        .or(survey.foreign_group.as_ref().map(|p| (p, "its group can't be mapped")));
+        .or(survey
+            .foreign_group
+            .as_ref()
+            .map(|p| (p, "its group can't be mapped")));
     match (wish, obstacle) {
         (WorkspaceWish::Copy, _) | (WorkspaceWish::Auto, Some(_)) => Ok(vec![Rung::Copy]),
         (WorkspaceWish::Overlay, Some((path, why))) => {
@@ -92,7 +95,10 @@ fn give(scratch: &Path, dirs: &[&str], mapping: Mapping) -> Result<(), SetupErro
     while let Some(path) = todo.pop() {
         let step = "give the scratch folder to the builder";
         std::os::unix::fs::lchown(&path, uid, gid).step_at(step, path.as_path())?;
-        if fs::symlink_metadata(&path).step_at(step, path.as_path())?.is_dir() {
+        if fs::symlink_metadata(&path)
+            .step_at(step, path.as_path())?
+            .is_dir()
+        {
             for entry in fs::read_dir(&path).step_at(step, path.as_path())? {
                 todo.push(entry.step_at(step, path.as_path())?.path());
             }
@@ -141,7 +147,11 @@ pub(super) fn mount(rung: Rung, host: &Host, trees: &Trees) -> Result<OwnedFd, S
     folder(Path::new("/build"))?;
     attach(&trees.scratch, &at("scratch"))?;
     attach(&trees.lower, &at("lower"))?;
-    let memory = new_fs("tmpfs", &[("mode", "0755")], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
+    let memory = new_fs(
+        "tmpfs",
+        &[("mode", "0755")],
+        libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+    )?;
     attach(&memory, &at("memory"))?;
     let upper = match rung {
         Rung::OverlayDisk => {
@@ -197,16 +207,24 @@ fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> Result<(), SetupEr
         ("metacopy", "off"),
     ];
     let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-    let fs = new_fs("overlay", &options, quiet).map_err(|e| SetupError { step: OVERLAY_STEP.into(), ..e })?;
+    let fs = new_fs("overlay", &options, quiet).map_err(|e| SetupError {
+        step: OVERLAY_STEP.into(),
+        ..e
+    })?;
     attach(&fs, at)
 }
 
 /// Each cache is the lower layer of an overlay of its own, so that its tools may write.
 fn caches(host: &Host, trees: &Trees) -> Result<(), SetupError> {
     for (i, (entry, tree)) in host.entries.iter().zip(&trees.entries).enumerate() {
-        let (HostEntryKind::Cache { .. }, Some(tree)) = (&entry.kind, tree) else { continue };
+        let (HostEntryKind::Cache { .. }, Some(tree)) = (&entry.kind, tree) else {
+            continue;
+        };
         let lower = format!("{STAGE}/cache");
-        let (upper, work) = (format!("{STAGE}/memory/c{i}"), format!("{STAGE}/memory/w{i}"));
+        let (upper, work) = (
+            format!("{STAGE}/memory/c{i}"),
+            format!("{STAGE}/memory/w{i}"),
+        );
         folder(Path::new(&upper))?;
         folder(Path::new(&work))?;
         folder(entry.target.as_path())?;
@@ -220,15 +238,17 @@ fn caches(host: &Host, trees: &Trees) -> Result<(), SetupError> {
 
 /// A git folder that lies elsewhere: read-only at `/gitdir`, named by a made `/build/.git`.
 fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
-    let (Some(tree), Some(_)) = (&trees.gitdir, &host.gitdir) else { return Ok(()) };
+    let (Some(tree), Some(_)) = (&trees.gitdir, &host.gitdir) else {
+        return Ok(());
+    };
     folder(Path::new("/gitdir"))?;
     attach(tree, "/gitdir")?;
     let pointer = fs::read_to_string("/build/.git").step_at("read a git pointer", "/build/.git")?;
     // A linked worktree has its own folder below the common one.
-    let inside = pointer
-        .trim_end()
-        .rsplit_once("/worktrees/")
-        .map_or_else(|| "/gitdir".to_owned(), |(_, name)| format!("/gitdir/worktrees/{name}"));
+    let inside = pointer.trim_end().rsplit_once("/worktrees/").map_or_else(
+        || "/gitdir".to_owned(),
+        |(_, name)| format!("/gitdir/worktrees/{name}"),
+    );
     let made = format!("{STAGE}/memory/git");
     fs::write(&made, format!("gitdir: {inside}\n")).step("write a git pointer")?;
     let c = super::root::c_path(Path::new(&made))?;
@@ -240,4 +260,3 @@ fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
     .step("bind a git pointer")?;
     attach(&file, "/build/.git")
 }
-

@@ -4,14 +4,14 @@
 //! elsewhere. Each `unsafe` says in a SAFETY line which rule of the call it keeps.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
 pub mod caps;
+pub mod link;
+pub mod mount;
 pub mod notify;
 #[cfg(test)]
 pub(crate) mod probe;
+pub mod process;
 pub mod random;
 pub mod seccomp;
+pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod link;
-pub mod mount;
-pub mod process;
-pub mod terminal;

@@ -93,7 +93,14 @@ pub fn fsconfig_set(fs: BorrowedFd<'_>, key: &CStr, value: Option<&CStr>) -> Res
     let (cmd, ptr) = value.map_or((SET_FLAG, std::ptr::null()), |v| (SET_STRING, v.as_ptr()));
     // SAFETY: `key` and `value` are NUL-terminated (or null with SET_FLAG) and outlive the call.
     let ret = unsafe {
-        libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), cmd, key.as_ptr(), ptr, 0)
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fs.as_raw_fd(),
+            cmd,
+            key.as_ptr(),
+            ptr,
+            0,
+        )
     };
     Errno::result(ret).map(drop)
 }
@@ -103,8 +110,16 @@ pub fn fsconfig_create(fs: BorrowedFd<'_>) -> Result<()> {
     const CMD_CREATE: libc::c_uint = 6;
     let null = std::ptr::null::<libc::c_char>();
     // SAFETY: CMD_CREATE takes no pointers.
-    let ret =
-        unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), CMD_CREATE, null, null, 0) };
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fs.as_raw_fd(),
+            CMD_CREATE,
+            null,
+            null,
+            0,
+        )
+    };
     Errno::result(ret).map(drop)
 }
 

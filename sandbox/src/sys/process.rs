@@ -33,8 +33,13 @@ pub fn clone_process(flags: libc::c_int) -> Result<Cloned> {
     };
     // SAFETY: no stack is given, so the child runs on a copy of this one; memory is copied, not
     // shared (no CLONE_VM), so both go on as after fork(2); the caller is single-threaded.
-    let mut ret =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    let mut ret = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    };
     if ret == -1 && matches!(Errno::last(), Errno::ENOSYS) {
         // A container's filter answers clone3 with ENOSYS: clone(2) has the same flags.
         let flags = libc::c_long::from(flags | libc::SIGCHLD);
@@ -84,7 +89,14 @@ pub fn wait4(pid: Pid) -> Result<(libc::c_int, libc::rusage)> {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
         // SAFETY: both pointers are valid for the call.
-        let ret = unsafe { libc::wait4(pid.as_raw(), &raw mut status, libc::__WNOTHREAD, &raw mut usage) };
+        let ret = unsafe {
+            libc::wait4(
+                pid.as_raw(),
+                &raw mut status,
+                libc::__WNOTHREAD,
+                &raw mut usage,
+            )
+        };
         match Errno::result(ret) {
             Ok(_) => return Ok((status, usage)),
             Err(Errno::EINTR) => {}

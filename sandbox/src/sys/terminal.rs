@@ -7,7 +7,12 @@ use nix::errno::Errno;
 
 /// The size of the terminal at `fd`.
 pub fn get_size(fd: BorrowedFd<'_>) -> Result<libc::winsize> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: `size` is a whole winsize, which TIOCGWINSZ fills.
     let ret = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     Errno::result(ret).map(|_| size)
