@@ -94,3 +94,83 @@ fn check() -> Result<(), SetupError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::sys::probe::in_child;
+
+    /// The capability lines of a program that was started by a child in a user namespace of its own,
+    /// after the drop or without it.
+    fn status_after_exec(drop: bool) -> String {
+        let (text, _) = in_child(|| {
+            if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
+                return errno.to_string();
+            }
+            match if drop { drop_all() } else { Ok(()) } {
+                Ok(()) => grep("^(Cap|NoNewPrivs)"),
+                Err(e) => e.to_string(),
+            }
+        });
+        text
+    }
+
+    fn grep(pattern: &str) -> String {
+        let output = Command::new("grep")
+            .args(["-E", pattern, "/proc/self/status"])
+            .output();
+        output.map_or_else(
+            |e| e.to_string(),
+            |o| String::from_utf8_lossy(&o.stdout).into_owned(),
+        )
+    }
+
+    #[test]
+    fn a_program_has_none_of_any_kind() {
+        let with = status_after_exec(true);
+        let sets: Vec<_> = with.lines().filter(|l| l.starts_with("Cap")).collect();
+        assert_eq!(sets.len(), 5, "{with}");
+        for set in sets {
+            assert!(set.ends_with("\t0000000000000000"), "{set}");
+        }
+        assert!(with.contains("NoNewPrivs:\t1"), "{with}");
+        let without = status_after_exec(false);
+        assert!(!without.contains("CapBnd:\t0000000000000000"), "{without}");
+        assert!(without.contains("NoNewPrivs:\t0"), "{without}");
+    }
+
+    #[test]
+    fn nothing_gives_one_back() {
+        let (text, _) = in_child(|| {
+            let before = unshare(CloneFlags::CLONE_NEWUSER)
+                .map_err(|errno| SetupError::new("test", errno))
+                .and_then(|()| drop_all());
+            let raised = caps::raise(None, CapSet::Effective, caps::Capability::CAP_CHOWN);
+            let kept = caps::securebits::set_keepcaps(true);
+            format!("{before:?} {} {}", raised.is_err(), kept.is_err())
+        });
+        assert_eq!(text, "Ok(()) true true");
+    }
+
+    #[test]
+    fn without_the_right_to_do_it_it_is_an_error() {
+        let (text, _) = in_child(|| {
+            let first = unshare(CloneFlags::CLONE_NEWUSER)
+                .map_err(|errno| SetupError::new("test", errno))
+                .and_then(|()| drop_all());
+            match (first, drop_all()) {
+                (Ok(()), Err(e)) => format!("{e}; {:?}", e.hint),
+                other => format!("{other:?}"),
+            }
+        });
+        assert!(
+            text.starts_with("could not lock the securebits: EPERM"),
+            "{text}"
+        );
+        assert!(text.contains("CAP_SETPCAP"), "{text}");
+    }
+}

@@ -131,3 +131,6 @@ fn missing(abi: u32) -> Option<String> {
     .collect();
     (!lacking.is_empty()).then(|| format!("ABI {abi} does not control {}", lacking.join(", ")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use crate::SetupError;
 pub struct Lowered {
     /// Its name as in `getrlimit(2)`, such as `RLIMIT_NOFILE`.
     pub limit: &'static str,
-    /// The hard limit that a run should have.
-    pub wanted: u64,
+    /// The hard limit that a run should have; `None` is no limit.
+    pub wanted: Option<u64>,
     /// The one it has.
     pub got: u64,
 }
@@ -88,10 +88,106 @@ pub fn set_fixed() -> Result<Vec<Lowered>, SetupError> {
         if hard < limit.hard {
             lowered.push(Lowered {
                 limit: limit.name,
-                wanted: limit.hard,
+                wanted: (limit.hard != RLIM_INFINITY).then_some(limit.hard),
                 got: hard,
             });
         }
     }
     Ok(lowered)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::sys::probe::in_child;
+
+    /// `/proc/self/limits` of a program that a child starts, as `name: soft hard`.
+    fn limits(before: impl FnOnce() -> String) -> Vec<String> {
+        let (text, _) = in_child(|| {
+            let said = before();
+            let shown = Command::new("cat").arg("/proc/self/limits").output();
+            let shown = shown.map_or_else(|e| e.to_string().into_bytes(), |o| o.stdout);
+            said + &String::from_utf8_lossy(&shown)
+        });
+        let row = |line: &str| {
+            let (name, values) = line.strip_prefix("Max ")?.split_at_checked(22)?;
+            let mut values = values.split_whitespace();
+            Some(format!(
+                "{}: {} {}",
+                name.trim(),
+                values.next()?,
+                values.next()?
+            ))
+        };
+        text.lines()
+            .map(|line| row(line).unwrap_or_else(|| line.into()))
+            .collect()
+    }
+
+    #[test]
+    fn every_limit_is_the_constant_or_the_callers_lower_one() {
+        let shown = limits(|| match set_fixed() {
+            Ok(_) => String::new(),
+            Err(e) => format!("{e}\n"),
+        });
+        // 16 limits and a heading
+        assert_eq!(shown.len(), LIMITS.len() + 1, "{shown:#?}");
+        for wanted in [
+            "core file size: 1 1",
+            "nice priority: 0 0",
+            "realtime priority: 0 0",
+        ] {
+            assert!(
+                shown.iter().any(|line| line == wanted),
+                "{wanted}: {shown:#?}"
+            );
+        }
+        let open = shown.iter().find(|line| line.starts_with("open files:"));
+        assert!(
+            open.is_some_and(|line| line.starts_with("open files: 1024 ")),
+            "{open:?}"
+        );
+    }
+
+    #[test]
+    fn a_callers_lower_hard_limit_stays_and_is_reported() {
+        let shown = limits(|| {
+            let lower = setrlimit(Resource::RLIMIT_NOFILE, 200, 300);
+            let lower = lower.and_then(|()| setrlimit(Resource::RLIMIT_STACK, 4 * MIB, 4 * MIB));
+            match lower.map(|()| set_fixed()) {
+                Ok(Ok(lowered)) => lowered.iter().fold(String::new(), |text, l| {
+                    text + &format!("{} {:?} {}\n", l.limit, l.wanted, l.got)
+                }),
+                other => format!("{other:?}\n"),
+            }
+        });
+        for wanted in [
+            "RLIMIT_NOFILE Some(524288) 300",
+            &format!("RLIMIT_STACK None {}", 4 * MIB),
+            "open files: 300 300",
+            &format!("stack size: {0} {0}", 4 * MIB),
+        ] {
+            assert!(
+                shown.iter().any(|line| line == wanted),
+                "{wanted}: {shown:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_caller_had_is_not_seen() {
+        let set = |core, files| {
+            limits(move || {
+                let own = setrlimit(Resource::RLIMIT_CORE, core, RLIM_INFINITY)
+                    .and_then(|()| setrlimit(Resource::RLIMIT_NOFILE, files, 2048));
+                match own.map(|()| set_fixed()) {
+                    Ok(Ok(_)) => String::new(),
+                    other => format!("{other:?}\n"),
+                }
+            })
+        };
+        assert_eq!(set(0, 64), set(5000, 2048));
+    }
 }
