@@ -6,6 +6,7 @@
 mod budgets;
 mod build;
 pub mod caps;
+pub mod cgroup;
 mod copy;
 mod hints;
 pub mod id;
@@ -24,6 +25,7 @@ mod stop;
 mod streams;
 mod supervise;
 mod survey;
+pub mod sweep;
 mod trees;
 mod walls;
 mod wire;

@@ -20,6 +20,7 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use crate::SetupError;
 use crate::launch::id::RunId;
 use crate::launch::remove;
+use crate::launch::sweep::{Found, Swept};
 
 const LOCK: &std::ffi::CStr = c"lock";
 const FOLDER: OFlag = OFlag::O_DIRECTORY
@@ -215,17 +216,6 @@ fn take_down(parent: BorrowedFd<'_>, dir: BorrowedFd<'_>, id: RunId) -> Result<(
     Ok(())
 }
 
-/// What a sweep did.
-#[derive(Debug, Default)]
-pub struct Swept {
-    /// The runs whose leftovers are gone.
-    pub removed: Vec<RunId>,
-    /// The runs that live, and keep theirs.
-    pub alive: Vec<RunId>,
-    /// What could not be removed.
-    pub failed: Vec<SetupError>,
-}
-
 /// Removes the scratch folders that dead runs of the caller left in `parent`, and nothing else.
 pub fn sweep(parent: &Path) -> Swept {
     let mut swept = Swept::default();
@@ -242,14 +232,13 @@ pub fn sweep(parent: &Path) -> Swept {
         }
     };
     match names(&parent_fd) {
-        Ok(ids) => ids
-            .into_iter()
-            .for_each(|id| match sweep_one(&parent_fd, id) {
-                Ok(Found::Dead) => swept.removed.push(id),
-                Ok(Found::Alive) => swept.alive.push(id),
-                Ok(Found::Foreign) => {}
-                Err(e) => swept.failed.push(e.at(parent.join(id.name()).as_path())),
-            }),
+        Ok(ids) => ids.into_iter().for_each(|id| {
+            let found = sweep_one(&parent_fd, id);
+            swept.note(
+                id,
+                found.map_err(|e| e.at(parent.join(id.name()).as_path())),
+            );
+        }),
         Err(e) => swept
             .failed
             .push(SetupError::new("list the scratch parent", e).at(parent)),
@@ -265,14 +254,6 @@ fn names(parent: &OwnedFd) -> nix::Result<Vec<RunId>> {
     }
     ids.sort_unstable();
     Ok(ids)
-}
-
-enum Found {
-    /// Its run had ended; it is gone.
-    Dead,
-    Alive,
-    /// Another user's, or no folder.
-    Foreign,
 }
 
 fn sweep_one(parent: &OwnedFd, id: RunId) -> Result<Found, SetupError> {

@@ -12,6 +12,7 @@ pub(crate) mod probe;
 pub mod process;
 pub mod random;
 pub mod seccomp;
+pub mod signal;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;

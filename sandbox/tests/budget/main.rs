@@ -9,5 +9,6 @@
     reason = "the helpers of tests are tests"
 )]
 
+mod cgroup;
 mod parts;
 mod scratch;
