@@ -57,7 +57,7 @@ fn prepare(
     // From here on nothing outside belongs to the build: mounts, network and names are the outer
     // namespace's.
     unshare(CloneFlags::CLONE_NEWUSER).step("make the build's own user namespace")?;
-    write_own_maps()?;
+    write_own_maps(job.host.owner)?;
     let mut layers = super::walls::before_filters()?;
     let base = crate::clock::CanaryBase::take();
     let listener = super::walls::filters(job.offset_s != 0)?;

@@ -72,6 +72,12 @@ pub(super) fn for_maps(error: SetupError) -> SetupError {
 
 /// A mount step inside the new namespaces failed.
 pub(super) fn for_mounts(error: SetupError) -> SetupError {
+    if !["mount", "file system", "pivot"]
+        .iter()
+        .any(|word| error.step.contains(word))
+    {
+        return error;
+    }
     match error.errno {
         Some(Errno::EPERM | Errno::EACCES) => {
             let hint = if in_container() {

@@ -3,7 +3,7 @@
 //! Inside, the build is uid 1000 and gid 1000 wherever it runs. Outside it is the caller, or, for
 //! root, a kernel uid that owns nothing on the host; the tree's owner is mapped to it at the mount.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::error::At;
 use crate::plan::{Host, Ids};
 use crate::sys::mount::{Attr, mount_setattr};
-use crate::sys::process::{Cloned, clone_process, exit_now};
+use crate::sys::process::{Cloned, clone_process};
 use crate::{SetupError, plan};
 
 /// The builder's uid and gid inside.
@@ -66,6 +66,18 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// The owner of files that the build can have: root maps the root folder's at the mount,
+    /// anybody else has their own.
+    pub fn on_disk(&self, host: &Host) -> Ids {
+        if self.privileged {
+            host.owner
+        } else {
+            host.caller
+        }
+    }
+}
+
 /// Writes the maps of `pid`'s new user namespace: `inside` there is `outside` here.
 pub fn write_maps(pid: Pid, inside: Ids, outside: Ids) -> Result<(), SetupError> {
     let write = |file: &str, text: String| {
@@ -80,50 +92,21 @@ pub fn write_maps(pid: Pid, inside: Ids, outside: Ids) -> Result<(), SetupError>
     write("uid_map", format!("{} {} 1", inside.uid, outside.uid))
 }
 
-/// The same for the caller's own namespace, whose ids are already those of the builder.
-pub fn write_own_maps() -> Result<(), SetupError> {
-    let builder = Ids {
-        uid: BUILDER,
-        gid: BUILDER,
-    };
+/// The same for the caller's own new namespace, in whose parent it is `outside`.
+pub fn write_own_maps(outside: Ids) -> Result<(), SetupError> {
     let step = "write the id map of the build's own user namespace";
+    let line = |outside: u32| format!("{BUILDER} {outside} 1");
     std::fs::write("/proc/self/setgroups", "deny").step_at(step, "/proc/self/setgroups")?;
-    let line = |id: u32| format!("{id} {id} 1");
-    std::fs::write("/proc/self/gid_map", line(builder.gid)).step_at(step, "/proc/self/gid_map")?;
-    std::fs::write("/proc/self/uid_map", line(builder.uid)).step_at(step, "/proc/self/uid_map")
+    std::fs::write("/proc/self/gid_map", line(outside.gid)).step_at(step, "/proc/self/gid_map")?;
+    std::fs::write("/proc/self/uid_map", line(outside.uid)).step_at(step, "/proc/self/uid_map")
 }
 
-/// A user namespace in which the file owner `disk` is the kernel id of the builder: the argument
-/// of an idmapped mount (mount_setattr(2)).
-fn idmap_namespace(disk: Ids, outside: Ids) -> Result<OwnedFd, SetupError> {
-    let step = "make the id map of the mount";
-    let pid = match clone_process(libc::CLONE_NEWUSER).step(step)? {
-        Cloned::Child => loop {
-            nix::unistd::pause();
-            if nix::unistd::getppid().as_raw() == 1 {
-                exit_now(0);
-            }
-        },
-        Cloned::Parent(pid) => pid,
-    };
-    let made = write_maps(pid, disk, outside).and_then(|()| {
-        std::fs::File::open(format!("/proc/{pid}/ns/user"))
-            .map(OwnedFd::from)
-            .step(step)
-    });
-    // The namespace lives on by its descriptor.
-    let _ = kill(pid, Signal::SIGKILL);
-    let _ = waitpid(pid, None);
-    made
-}
-
-/// Lets what `disk` owns on the detached `tree` belong to the builder. `Ok(false)` where the file
-/// system has no idmapped mounts.
-pub fn idmap(tree: &OwnedFd, disk: Ids, mapping: Mapping) -> Result<bool, SetupError> {
-    let userns = idmap_namespace(disk, mapping.outside)?;
+/// Lets what belongs to the ids of `userns` on the detached `tree` belong to what they are mapped
+/// to. `false` where the file system has no idmapped mounts.
+pub fn idmap(tree: &OwnedFd, userns: &OwnedFd) -> Result<bool, SetupError> {
     let attr = Attr {
         set: libc::MOUNT_ATTR_IDMAP,
-        userns_fd: u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&userns)).unwrap_or_default(),
+        userns_fd: u64::try_from(userns.as_raw_fd()).unwrap_or_default(),
         ..Attr::default()
     };
     match mount_setattr(tree.as_fd(), false, attr) {
@@ -131,6 +114,29 @@ pub fn idmap(tree: &OwnedFd, disk: Ids, mapping: Mapping) -> Result<bool, SetupE
         Err(Errno::EINVAL | Errno::EPERM | Errno::EOPNOTSUPP) => Ok(false),
         Err(e) => Err(SetupError::new("map the owner at the mount", e)),
     }
+}
+
+/// A user namespace in which the file owner `disk` is the builder's kernel id, for folders of
+/// other owners than the root folder's.
+pub fn namespace_for(disk: Ids, outside: Ids) -> Result<OwnedFd, SetupError> {
+    let step = "make the id map of the mount";
+    let pid = match clone_process(libc::CLONE_NEWUSER).step(step)? {
+        Cloned::Child => loop {
+            nix::unistd::pause();
+        },
+        Cloned::Parent(pid) => pid,
+    };
+    let made = write_maps(pid, disk, outside).and_then(|()| namespace_of(pid));
+    // The namespace lives on by its descriptor.
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = waitpid(pid, None);
+    made
+}
+
+/// The user namespace of a process.
+pub fn namespace_of(pid: Pid) -> Result<OwnedFd, SetupError> {
+    let file = std::fs::File::open(format!("/proc/{pid}/ns/user"));
+    file.map(OwnedFd::from).step("open the user namespace")
 }
 
 /// The owner of `path`, following links.

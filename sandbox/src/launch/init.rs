@@ -16,7 +16,6 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 
 use super::build::{self, BuildSide};
-use super::ids::{BUILDER, Mapping};
 use super::layers::missing;
 use super::root;
 use super::trees::Trees;
@@ -27,7 +26,9 @@ use crate::capture::Rung;
 use crate::error::At;
 use crate::plan::Host;
 use crate::sys::link::loopback_up;
-use crate::sys::process::{Cloned, clone_process, close_number, die_with_parent, exit_now};
+use crate::sys::process::{
+    Cloned, clone_process, close_number, die_with_parent, exit_now, set_domain_name,
+};
 
 /// The host name inside, everywhere.
 const HOST_NAME: &str = "belljar";
@@ -36,7 +37,6 @@ const HOST_NAME: &str = "belljar";
 pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) host: &'a Host,
-    pub(super) mapping: Mapping,
     pub(super) rung: Rung,
     /// Taken by a privileged launcher; else init takes them itself.
     pub(super) trees: Option<Trees>,
@@ -75,7 +75,7 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     become_builder(job)?;
     let taken = match job.trees.take() {
         Some(trees) => trees,
-        None => Trees::take(job.host, job.scratch, job.mapping)?,
+        None => Trees::take(job.host, job.scratch)?,
     };
     root::enter_new_root()?;
     root::populate(&job.host.entries, &taken)?;
@@ -118,8 +118,8 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
     }
     let step = "take the builder's ids";
     let (uid, gid) = (
-        nix::unistd::Uid::from_raw(BUILDER),
-        nix::unistd::Gid::from_raw(BUILDER),
+        nix::unistd::Uid::from_raw(job.host.owner.uid),
+        nix::unistd::Gid::from_raw(job.host.owner.gid),
     );
     nix::unistd::setresgid(gid, gid, gid).step(step)?;
     nix::unistd::setresuid(uid, uid, uid).step(step)?;
@@ -134,7 +134,7 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
 /// Names, loopback, clocks, limits: what the namespaces themselves hold.
 fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
     sethostname(HOST_NAME).step("set the host name")?;
-    fs::write("/proc/sys/kernel/domainname", "(none)").step("set the domain name")?;
+    set_domain_name("(none)").step("set the domain name")?;
     loopback_up().step("bring the loopback device up")?;
     // One further user namespace, the build's; none below that.
     fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;

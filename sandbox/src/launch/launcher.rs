@@ -10,7 +10,7 @@ use nix::sys::signal::SigSet;
 
 use super::build::BuildSide;
 use super::hints;
-use super::ids::{BUILDER, Mapping, write_maps};
+use super::ids::{Mapping, namespace_of, write_maps};
 use super::init::{self, Job};
 use super::trees::Trees;
 use super::wire::{Channel, FromInit};
@@ -18,7 +18,7 @@ use super::workspace;
 use crate::SetupError;
 use crate::capture::Rung;
 use crate::error::At;
-use crate::plan::{Host, Ids};
+use crate::plan::Host;
 use crate::sys::process::{Cloned, clone_process, die_with_parent, exit_now, wait4};
 
 /// What a run needs on the inner side of the fork.
@@ -65,14 +65,13 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     let trees = brief
         .mapping
         .privileged
-        .then(|| Trees::take(brief.host, brief.scratch, brief.mapping))
+        .then(|| Trees::take(brief.host, brief.scratch))
         .transpose()?;
     let (mapped, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
     let job = Job {
         plan: brief.plan,
         host: brief.host,
         label: brief.label,
-        mapping: brief.mapping,
         rung: brief.rung,
         trees,
         scratch: brief.scratch,
@@ -90,16 +89,17 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         Ok(Cloned::Parent(pid)) => pid,
         Err(e) => return Err(hints::for_namespaces(e)),
     };
-    // Only init and the build may hold the inner ends, so that their deaths show as EOF.
-    drop(job);
     channel
         .send(&FromInit::Started { pid: pid.as_raw() })
         .step("report to the supervisor")?;
-    let builder = Ids {
-        uid: BUILDER,
-        gid: BUILDER,
-    };
-    write_maps(pid, builder, brief.mapping.outside).map_err(hints::for_maps)?;
+    // In the outer namespace the builder has the ids of the root folder's owner, so that the same
+    // map serves the mounts; only the build's own namespace calls it 1000.
+    write_maps(pid, brief.host.owner, brief.mapping.outside).map_err(hints::for_maps)?;
+    if let Some(trees) = &job.trees {
+        trees.map_owners(brief.host, brief.mapping, &namespace_of(pid)?)?;
+    }
+    // Only init and the build may hold the inner ends, so that their deaths show as EOF.
+    drop(job);
     nix::unistd::write(&go, b"m").step("tell init of the id maps")?;
     drop(go);
     wait4(pid).step("wait for init").map(drop)

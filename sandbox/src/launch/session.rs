@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
     pub fn prepare(plan: &'a Plan, host: &'a Host) -> Result<Self, SetupError> {
         super::scratch::sweep(&host.scratch);
         let mapping = Mapping::choose(host)?;
-        let survey = Survey::of(host)?;
+        let survey = Survey::of(host, mapping.on_disk(host))?;
         if let Some(path) = &survey.foreign_user {
             return Err(SetupError::refused(
                 "map the owner of the root folder to the builder",

@@ -22,18 +22,19 @@ pub struct Survey {
     pub entries: u64,
     /// Bytes in regular files.
     pub bytes: u64,
-    /// The first path with another user than the root folder's.
+    /// The first path of a user that has no id inside.
     pub foreign_user: Option<PathBuf>,
-    /// The first path with another group than the root folder's.
+    /// The first path of a group that has no id inside.
     pub foreign_group: Option<PathBuf>,
     /// The first path at which something else is mounted.
     pub mount: Option<PathBuf>,
 }
 
 impl Survey {
-    /// Walks `host.root` without following a link. Hidden paths are left out: the build does not
+    /// Walks `host.root` without following a link; `mapped` are the ids that the build can have.
+    /// Hidden paths are left out: the build does not
     /// see them.
-    pub fn of(host: &Host) -> Result<Self, SetupError> {
+    pub fn of(host: &Host, mapped: Ids) -> Result<Self, SetupError> {
         let step = "look through the source tree";
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root =
@@ -71,7 +72,7 @@ impl Survey {
                 let Ok(stat) = fstatat(&fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
                     continue;
                 };
-                survey.note(&stat, &path, host.owner, top.st_dev);
+                survey.note(&stat, &path, mapped, top.st_dev);
                 let is_dir = entry.file_type() == Some(Type::Directory)
                     || SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
                         == SFlag::S_IFDIR;
@@ -92,7 +93,7 @@ impl Survey {
         }
     }
 
-    fn note(&mut self, stat: &nix::sys::stat::FileStat, path: &Path, owner: Ids, dev: u64) {
+    fn note(&mut self, stat: &nix::sys::stat::FileStat, path: &Path, mapped: Ids, dev: u64) {
         self.entries += 1;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits() {
             self.bytes += u64::try_from(stat.st_size).unwrap_or(0);
@@ -105,8 +106,8 @@ impl Survey {
                 *slot = Some(path.to_owned());
             }
         };
-        first(&mut self.foreign_user, stat.st_uid != owner.uid);
-        first(&mut self.foreign_group, stat.st_gid != owner.gid);
+        first(&mut self.foreign_user, stat.st_uid != mapped.uid);
+        first(&mut self.foreign_group, stat.st_gid != mapped.gid);
         first(&mut self.mount, stat.st_dev != dev);
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 
-use super::ids::{Mapping, idmap, owner_of};
+use super::ids::{Mapping, idmap, namespace_for, owner_of};
 use crate::SetupError;
 use crate::error::At;
 use crate::plan::{Host, HostEntryKind};
@@ -41,42 +41,70 @@ const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc:
 
 impl Trees {
     /// Takes all of them.
-    pub(super) fn take(host: &Host, scratch: &Path, mapping: Mapping) -> Result<Self, SetupError> {
+    pub(super) fn take(host: &Host, scratch: &Path) -> Result<Self, SetupError> {
         let entries = host.entries.iter().map(|e| match &e.kind {
-            HostEntryKind::Bind { source } => {
-                // Toolchains and the like live in somebody's home: their owner's bits apply.
-                let own = e.target.as_bytes().starts_with(b"/toolchains/");
-                tree(source, READ_ONLY, own.then_some(mapping)).map(Some)
+            HostEntryKind::Bind { source } | HostEntryKind::Cache { source } => {
+                tree(source, READ_ONLY).map(Some)
             }
-            HostEntryKind::Cache { source } => tree(source, READ_ONLY, Some(mapping)).map(Some),
             HostEntryKind::Symlink { .. } | HostEntryKind::Made { .. } => Ok(None),
         });
         let device = |name: &&str| {
             let attrs = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-            tree(&Path::new("/dev").join(name), attrs, None)
+            tree(&Path::new("/dev").join(name), attrs)
         };
+        let gitdir = host.gitdir.as_ref().map(|dir| tree(dir, READ_ONLY));
         Ok(Self {
             entries: entries.collect::<Result<_, _>>()?,
             devices: DEVICES.iter().map(device).collect::<Result<_, _>>()?,
-            cpus: tree(Path::new("/sys/devices/system/cpu"), READ_ONLY, None).ok(),
-            lower: tree(&host.root, READ_ONLY, Some(mapping))?,
-            scratch: tree(
-                scratch,
-                libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-                None,
-            )?,
-            gitdir: host
-                .gitdir
-                .as_ref()
-                .map(|dir| tree(dir, READ_ONLY, Some(mapping)))
-                .transpose()?,
+            cpus: tree(Path::new("/sys/devices/system/cpu"), READ_ONLY).ok(),
+            lower: tree(&host.root, READ_ONLY)?,
+            scratch: tree(scratch, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?,
+            gitdir: gitdir.transpose()?,
         })
+    }
+
+    /// Maps the owners of what belongs to somebody to the builder, at the mount; for a launcher
+    /// that may. `userns` maps the root folder's owner. What a file system can't map stays
+    /// readable as far as its modes let others read it.
+    pub(super) fn map_owners(
+        &self,
+        host: &Host,
+        mapping: Mapping,
+        userns: &OwnedFd,
+    ) -> Result<(), SetupError> {
+        let owned = host
+            .entries
+            .iter()
+            .zip(&self.entries)
+            .filter_map(|(e, tree)| {
+                // Toolchains and caches live in somebody's home: their owner's bits apply.
+                let (HostEntryKind::Bind { source } | HostEntryKind::Cache { source }) = &e.kind
+                else {
+                    return None;
+                };
+                let somebodys = matches!(e.kind, HostEntryKind::Cache { .. })
+                    || e.target.as_bytes().starts_with(b"/toolchains/");
+                somebodys.then_some((source.as_path(), tree.as_ref()?))
+            });
+        let gitdir = host.gitdir.as_deref().zip(self.gitdir.as_ref());
+        let others = [(host.root.as_path(), &self.lower)]
+            .into_iter()
+            .chain(gitdir)
+            .chain(owned);
+        for (path, tree) in others {
+            let disk = owner_of(path)?;
+            if disk == host.owner {
+                idmap(tree, userns)?;
+            } else if disk != mapping.outside {
+                idmap(tree, &namespace_for(disk, mapping.outside)?)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// A private, detached copy of the mounts at `path`. `owner` maps its owner to the builder where
-/// the launcher may and the file system can.
-fn tree(path: &Path, attrs: u64, owner: Option<Mapping>) -> Result<OwnedFd, SetupError> {
+/// A private, detached copy of the mounts at `path`.
+fn tree(path: &Path, attrs: u64) -> Result<OwnedFd, SetupError> {
     let step = "take a folder of the host into the sandbox";
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| SetupError::new(step, Errno::EINVAL).at(path))?;
@@ -87,11 +115,5 @@ fn tree(path: &Path, attrs: u64, owner: Option<Mapping>) -> Result<OwnedFd, Setu
         ..Attr::default()
     };
     mount_setattr(tree.as_fd(), true, attr).step_at("make a mount read-only and private", path)?;
-    if let Some(mapping) = owner.filter(|m| m.privileged) {
-        let disk = owner_of(path)?;
-        if disk != mapping.outside {
-            idmap(&tree, disk, mapping)?;
-        }
-    }
     Ok(tree)
 }

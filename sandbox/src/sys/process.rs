@@ -142,3 +142,9 @@ pub fn reset_signals() -> Result<()> {
     }
     Ok(())
 }
+
+/// Sets the NIS domain name of the caller's UTS namespace.
+pub fn set_domain_name(name: &str) -> Result<()> {
+    // SAFETY: pointer and length are of one string, which outlives the call.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
