@@ -27,7 +27,11 @@ pub struct SetupError {
 }
 
 // Serde calls this with a reference to the field.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::ref_option,
+    reason = "serde's signature"
+)]
 fn errno_out<S: Serializer>(e: &Option<Errno>, s: S) -> Result<S::Ok, S::Error> {
     e.map(|e| e as i32).serialize(s)
 }

@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
 use super::build::BuildSide;
+use super::cgroup::Leaf;
 use super::hints;
 use super::ids::{Mapping, namespace_of, write_maps};
 use super::init::{self, Job};
@@ -29,6 +30,7 @@ pub(super) struct Brief<'a> {
     pub(super) mapping: Mapping,
     pub(super) rung: Rung,
     pub(super) scratch: &'a Path,
+    pub(super) leaf: Option<&'a Leaf>,
     pub(super) offset_s: i64,
     /// The caller's signal mask, which the build gets.
     pub(super) mask: SigSet,
@@ -92,6 +94,9 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     channel
         .send(&FromInit::Started { pid: pid.as_raw() })
         .step("report to the supervisor")?;
+    if let Some(leaf) = brief.leaf {
+        leaf.join(pid)?;
+    }
     // In the outer namespace the builder has the ids of the root folder's owner, so that the same
     // map serves the mounts; only the build's own namespace calls it 1000.
     write_maps(pid, brief.host.owner, brief.mapping.outside).map_err(hints::for_maps)?;

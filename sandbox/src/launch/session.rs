@@ -5,6 +5,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::build::BuildSide;
+use super::cgroup::Leaf;
 use super::id::RunId;
 use super::ids::Mapping;
 use super::launcher::{self, Brief};
@@ -113,6 +114,7 @@ impl<'a> Session<'a> {
     ) -> Result<Outcome, SetupError> {
         assert_single_threaded()?;
         let scratch = Scratch::create(&self.host.scratch, RunId::new()?)?;
+        let leaf = Leaf::create(&self.plan.budgets, scratch.id())?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let lower = nix::fcntl::open(&self.host.root, flags, Mode::empty())
             .step_at("open the root folder", self.host.root.as_path())?;
@@ -130,6 +132,7 @@ impl<'a> Session<'a> {
             mapping: self.mapping,
             rung,
             scratch: scratch.path(),
+            leaf: leaf.as_ref(),
             offset_s,
             mask: stop.mask_before(),
         };
@@ -144,8 +147,9 @@ impl<'a> Session<'a> {
         let _raw = (self.plan.streams == Streams::Terminal)
             .then(RawTerminal::enter)
             .flatten();
-        let supervisor =
-            Supervisor::new(self.plan, label, offset_s, launcher, ours, ours_build, ends)?;
+        let supervisor = Supervisor::new(
+            self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends,
+        )?;
         let ended = supervisor.run(sink, stop)?;
         let workspace = Workspace {
             upper: ended.written,

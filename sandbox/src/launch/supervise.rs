@@ -15,6 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use super::budgets::Budgeter;
+use super::cgroup::Leaf;
 use super::stop::{Asked, Stop};
 use super::streams::{Ends, Sink, resize};
 use super::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild, ToInit};
@@ -67,11 +68,16 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one run, each made elsewhere"
+    )]
     pub(super) fn new(
         plan: &'a Plan,
         label: Label,
         offset_s: i64,
         launcher: Pid,
+        leaf: Option<Leaf>,
         to_init: Channel,
         to_build: Channel,
         ends: Ends,
@@ -92,7 +98,7 @@ impl<'a> Supervisor<'a> {
             egress: Egress::new(label, plan.allow.clone()),
             skewer,
             service: None,
-            budgets: Budgeter::new(plan.budgets)?,
+            budgets: Budgeter::new(plan.budgets, leaf),
             begun: Instant::now(),
             started_ns: 0,
             layers: Vec::new(),
@@ -365,7 +371,7 @@ impl<'a> Supervisor<'a> {
             .written
             .ok_or_else(|| SetupError::refused(step, "it never came"))?;
         let log = self.egress.finish();
-        let reports = self.budgets.finish(self.ending.map(|(why, _)| why));
+        let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
         let (exit, signal) = split(self.status);
         let by_itself = match (exit, signal) {
             (Some(_), _) => EndedBy::Command,
@@ -373,9 +379,12 @@ impl<'a> Supervisor<'a> {
             // Init was killed from outside: nobody knows how the command would have ended.
             (None, None) => EndedBy::Incomplete,
         };
-        let ended_by = self.ending.map_or(by_itself, |(why, _)| why);
         self.layers.push(self.budgets.layer());
         self.layers.sort_by_key(|l| l.layer);
+        let spent = self
+            .budgets
+            .finish(self.ending.map(|(why, _)| why), exit == Some(0))?;
+        let ended_by = spent.ended_by.unwrap_or(by_itself);
         let offset_ns = self.offset_s.saturating_mul(1_000_000_000);
         let shifted = |ns: i64| ns.saturating_add(offset_ns);
         let inside = self.inside.unwrap_or_else(|| BuildReport {
@@ -405,13 +414,13 @@ impl<'a> Supervisor<'a> {
                     wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
                     user_ms: millis(usage.ru_utime),
                     system_ms: millis(usage.ru_stime),
-                    peak_memory_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+                    peak_memory_bytes: spent.peak_memory_bytes.unwrap_or(peak),
                 },
             },
         };
         Ok(Ended {
             report,
-            budgets: reports,
+            budgets: spent.reports,
             egress: log.records,
             selftest: inside.probes,
             written,
