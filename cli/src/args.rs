@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use shared::SharedArgs;
+pub use shared::{OnDenyArg, SharedArgs, SourceArg, WorkspaceArg};
 use values::{SkewRule, Vary};
 
 /// Run a build in a sealed sandbox; run it twice with the clock moved, compare, and say why

@@ -7,7 +7,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use belljar_model::{CacheKind, Layer, Skew, SkewError, Variation};
+use belljar_model::{CacheKind, Layer, Skew, SkewError};
 
 /// Bytes: `4G`, `512M`, `64KiB`, `1048576`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,9 +283,9 @@ impl FromStr for SkewRule {
     }
 }
 
-/// What differs between the runs of a pair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vary(pub Vec<Variation>);
+/// What differs between the runs of a pair: the clock, which is all that this version can vary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vary;
 
 impl FromStr for Vary {
     type Err = String;
@@ -302,7 +302,7 @@ impl FromStr for Vary {
                 }
             }
         }
-        Ok(Self(vec![Variation::Time]))
+        Ok(Self)
     }
 }
 

@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod init;
 mod man;
+mod plan;
 mod run;
 mod verify;
 

@@ -1,8 +1,29 @@
 //! What of the host a run needs: paths, owners, the file table, toolchains, identity.
+//!
+//! A [`Request`] is what was asked for, [`View`] is how the host is looked at, and [`resolve`]
+//! makes of them the frozen [`belljar_model::Plan`] and its [`Host`]. Nothing here runs a build,
+//! mounts anything or reads a flag.
+
+mod caches;
+mod env;
+mod error;
+mod facts;
+mod files;
+mod identity;
+mod places;
+mod request;
+mod resolve;
+mod toolchains;
 
 use std::path::PathBuf;
 
 use belljar_model::OsText;
+
+pub use error::PlanError;
+pub use facts::{Caller, Kind, Real, View};
+pub use places::{Places, places};
+pub use request::{Command, DateEpoch, Request};
+pub use resolve::{Resolved, resolve};
 
 /// The host's side of a plan: paths and ids, which no document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

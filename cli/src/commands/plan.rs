@@ -1,0 +1,64 @@
+//! From what was typed to a frozen plan: the only place where flags, `belljar.toml` and the host
+//! meet.
+
+use belljar_model::Plan;
+use belljar_sandbox::plan::{Caller, Host, PlanError, Real, Resolved, places, resolve};
+
+use crate::config::{self, Export, Typed, Voice};
+use crate::errors::CommandError;
+
+/// All that `run` and `verify` need to know; after it is made nothing reads a flag.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is to be run under which walls.
+    pub plan: Plan,
+    /// The host's side of it.
+    pub host: Host,
+    /// Where outputs go after a pass: an absolute path.
+    pub export: Option<std::path::PathBuf>,
+    /// How belljar speaks.
+    pub voice: Voice,
+    /// What the caller should be told before the build starts, a line each.
+    pub notices: Vec<String>,
+}
+
+/// Finds the configuration, merges and resolves.
+pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
+    let caller = Caller::read().map_err(|e| {
+        CommandError::usage(format!(
+            "could not read the current folder: {e:?} ({})",
+            e.desc()
+        ))
+        .hint("change into a folder that exists")
+    })?;
+    let args = typed.shared();
+    let workdir = args.workdir.as_deref().unwrap_or(".".as_ref());
+    let found = places(workdir, args.root.as_deref(), &caller, &Real)?;
+    let file = config::find(args.config.as_deref(), &found.workdir, &found.root)?;
+    let config = config::merge(typed, &file);
+    let resolved = resolve(&config.request, &caller, &Real)?;
+    let Resolved {
+        plan,
+        host,
+        workdir,
+        notices,
+    } = resolved;
+    let export = match config.export {
+        Export::None => None,
+        Export::Workdir => Some(workdir),
+        Export::Into(dir) => Some(caller.cwd.join(dir)),
+    };
+    Ok(Prepared {
+        plan,
+        host,
+        export,
+        voice: config.voice,
+        notices,
+    })
+}
+
+impl From<PlanError> for CommandError {
+    fn from(e: PlanError) -> Self {
+        Self::usage(e.to_string()).hint(e.hint())
+    }
+}
