@@ -1,8 +1,10 @@
 //! Egress records: every call that names a destination, with the process that made it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Label, OsText, Sha256};
+use crate::{Label, LayerReport, OsText, Sha256, Tool};
 
 /// One line of `security/egress.ndjson`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +20,8 @@ pub struct EgressRecord {
     pub layer: Layer,
     /// The syscall or protocol event (`connect`, `sendto`, `socket`, ...).
     pub event: String,
-    /// `deny`, `allow`, or `none` where there was nothing to decide (loopback).
-    pub verdict: String,
+    /// What became of it.
+    pub verdict: EgressVerdict,
     /// Why.
     pub reason: Reason,
     /// Whether it gates and how it is to be read.
@@ -41,6 +43,8 @@ pub struct EgressRecord {
 impl EgressRecord {
     /// Its schema.
     pub const SCHEMA: &str = "belljar.egress/1";
+    /// A line of `egress.ndjson` is never longer, its newline included.
+    pub const MAX_LINE: usize = 8192;
 }
 
 /// A record's facts of the moment.
@@ -68,6 +72,19 @@ pub enum Layer {
     Dns,
 }
 
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum EgressVerdict {
+    /// It could not leave.
+    Deny,
+    /// A rule let it leave.
+    Allow,
+    /// Nothing to decide: it stays inside.
+    None,
+}
+
 /// How a record counts. Only `External` gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -81,6 +98,18 @@ pub enum Class {
     LocalIpc,
     /// A UDP connect that sends nothing, nscd and the like.
     Probe,
+}
+
+impl Class {
+    /// The name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Loopback => "loopback",
+            Self::LocalIpc => "local-ipc",
+            Self::Probe => "probe",
+        }
+    }
 }
 
 /// Why a call was denied or let be. Closed; `egress.md` of the docs explains each.
@@ -110,6 +139,25 @@ pub enum Reason {
     Inside,
     /// Not known.
     Unknown,
+}
+
+impl Reason {
+    /// The name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::IpLiteral => "ip_literal",
+            Self::PrivateAddress => "private_address",
+            Self::MetadataAddress => "metadata_address",
+            Self::DnsNameDenied => "dns_name_denied",
+            Self::AfDenied => "af_denied",
+            Self::RawSocket => "raw_socket",
+            Self::UdpNoRoute => "udp_no_route",
+            Self::UnixSocketDenied => "unix_socket_denied",
+            Self::Inside => "inside",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What was asked for; `unknown` where it could not be read.
@@ -162,6 +210,21 @@ pub struct SelfTest {
 impl SelfTest {
     /// Its schema.
     pub const SCHEMA: &str = "belljar.selftest/1";
+
+    /// The document for these probes.
+    pub fn of(probes: Vec<Probe>) -> Self {
+        let denied = probes.iter().filter(|p| p.denied).count();
+        Self {
+            schema: Self::SCHEMA.into(),
+            probes,
+            denied: u32::try_from(denied).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Whether there is a probe and every one was denied.
+    pub fn sealed(&self) -> bool {
+        !self.probes.is_empty() && self.probes.iter().all(|p| p.denied)
+    }
 }
 
 /// One attempt to get out.
@@ -176,4 +239,55 @@ pub struct Probe {
     pub denied: bool,
     /// The errno's name that the kernel answered with.
     pub answer: String,
+}
+
+/// `security/manifest.json`: what the folder holds, so that a gate can tell whole from cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SecurityManifest {
+    /// `belljar.security/1`.
+    pub schema: String,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// SHA-256 of the other files of the folder, by name.
+    pub files: BTreeMap<String, Sha256>,
+    /// Records by class; only `external` gates.
+    pub records: BTreeMap<Class, u64>,
+    /// The sequence numbers of each run that left records.
+    pub runs: Vec<SeqRange>,
+    /// Records lost; anything but 0 makes the evidence incomplete.
+    pub lost: u64,
+    /// Self-test probes made, and how many of them were denied.
+    pub probes: ProbeCount,
+    /// The walls as they stood, in the order of trust.
+    pub layers: Vec<LayerReport>,
+}
+
+impl SecurityManifest {
+    /// Its schema.
+    pub const SCHEMA: &str = "belljar.security/1";
+}
+
+/// The sequence numbers of one run's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SeqRange {
+    /// Which run.
+    pub run: Label,
+    /// The first number.
+    pub first: u64,
+    /// The last number.
+    pub last: u64,
+    /// How many records there are: `last - first + 1` unless one is lost.
+    pub count: u64,
+}
+
+/// Self-test probes in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProbeCount {
+    /// Probes made.
+    pub made: u64,
+    /// Probes denied.
+    pub denied: u64,
 }

@@ -23,7 +23,8 @@ pub use clock::{Skew, SkewError, Window, auto_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};
 pub use digest::{Blake3, DigestError, Sha256};
 pub use egress::{
-    Ask, Class, EgressRecord, EgressWhen, Layer as EgressLayer, Probe, Proc, Reason, SelfTest,
+    Ask, Class, EgressRecord, EgressVerdict, EgressWhen, Layer as EgressLayer, Probe, ProbeCount,
+    Proc, Reason, SecurityManifest, SelfTest, SeqRange,
 };
 pub use layer::{Layer, LayerReport, State};
 pub use manifest::{Entry, EntryKind, EntryWhen, Manifest, Scratch};
