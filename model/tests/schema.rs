@@ -9,7 +9,9 @@
 
 use std::path::PathBuf;
 
-use belljar_model::{Differences, EgressRecord, Manifest, Plan, ResultDoc, SelfTest};
+use belljar_model::{
+    Differences, EgressRecord, Manifest, Plan, ResultDoc, SecurityManifest, SelfTest,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -28,7 +30,7 @@ fn root<T: JsonSchema>() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         schema: ResultDoc::SCHEMA,
         written_as: &["result.json"],
@@ -64,6 +66,12 @@ const KINDS: [Kind; 6] = [
         written_as: &["security/selftest.json"],
         about: "Probes made inside the same sandbox before the command.",
         make: root::<SelfTest>,
+    },
+    Kind {
+        schema: SecurityManifest::SCHEMA,
+        written_as: &["security/manifest.json"],
+        about: "What the security folder holds, with digests, so that a gate can tell whole from cut.",
+        make: root::<SecurityManifest>,
     },
 ];
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use belljar_model::{
     Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, Clock, ClockReport,
     Confidence, Counts, Difference, DifferenceKind, Differences, EgressLayer, EgressRecord,
-    EgressWhen, EndedBy, Entry, EntryKind, EntryWhen, EnvValue, FileRule, Label, Layer,
-    LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe, Proc, Reason, Region, ResultDoc,
-    ResultWhen, RunReport, RunWhen, Scratch, SelfTest, Sha256, Skew, Source, State, Streams, Tool,
-    Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
+    EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen, EnvValue, FileRule, Label,
+    Layer, LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason,
+    Region, ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest,
+    SeqRange, Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict,
+    Window, WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         (Differences::SCHEMA, there_and_back(&differences())),
         (EgressRecord::SCHEMA, there_and_back(&egress())),
         (SelfTest::SCHEMA, there_and_back(&selftest())),
+        (SecurityManifest::SCHEMA, there_and_back(&security())),
     ]
 }
 
@@ -248,7 +250,7 @@ fn egress() -> EgressRecord {
         seq: 0,
         layer: EgressLayer::Notify,
         event: "connect".into(),
-        verdict: "deny".into(),
+        verdict: EgressVerdict::Deny,
         reason: Reason::IpLiteral,
         class: Class::External,
         ask: Ask {
@@ -277,14 +279,31 @@ fn egress() -> EgressRecord {
 }
 
 fn selftest() -> SelfTest {
-    SelfTest {
-        schema: SelfTest::SCHEMA.into(),
-        probes: vec![Probe {
+    SelfTest::of(vec![Probe {
+        run: Label::A,
+        attempt: "tcp connect 192.0.2.1:9".into(),
+        denied: true,
+        answer: "ENETUNREACH".into(),
+    }])
+}
+
+fn security() -> SecurityManifest {
+    SecurityManifest {
+        schema: SecurityManifest::SCHEMA.into(),
+        tool: Tool {
+            name: "belljar".into(),
+            version: "0.1.0".into(),
+        },
+        files: BTreeMap::from([("egress.ndjson".into(), Sha256::of(b""))]),
+        records: BTreeMap::from([(Class::External, 1)]),
+        runs: vec![SeqRange {
             run: Label::A,
-            attempt: "tcp connect 192.0.2.1:9".into(),
-            denied: true,
-            answer: "ENETUNREACH".into(),
+            first: 0,
+            last: 0,
+            count: 1,
         }],
-        denied: 1,
+        lost: 0,
+        probes: ProbeCount { made: 1, denied: 1 },
+        layers: vec![LayerReport::full(Layer::NetNamespace, "own")],
     }
 }
