@@ -6,6 +6,7 @@ pub mod folder;
 pub mod read;
 #[cfg(test)]
 pub mod samples;
+pub mod security;
 
 pub use error::EvidenceError;
 
