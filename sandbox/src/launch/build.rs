@@ -54,6 +54,9 @@ fn prepare(
     die_with_parent().step("tie the build to init's life")?;
     nix::unistd::setsid().step("start a session for the build")?;
     connect(job, terminal)?;
+    // Whatever setarch(8) the caller sits in.
+    nix::sys::personality::set(nix::sys::personality::Persona::empty())
+        .step("reset the personality")?;
     // From here on nothing outside belongs to the build: mounts, network and names are the outer
     // namespace's.
     unshare(CloneFlags::CLONE_NEWUSER).step("make the build's own user namespace")?;

@@ -16,7 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 
 use super::build::{self, BuildSide};
-use super::layers::missing;
+use super::layers::{groups, missing};
 use super::root;
 use super::trees::Trees;
 use super::wire::{Channel, FromInit, ToInit};
@@ -40,6 +40,8 @@ pub(super) struct Job<'a> {
     pub(super) rung: Rung,
     /// Taken by a privileged launcher; else init takes them itself.
     pub(super) trees: Option<Trees>,
+    /// The launcher is privileged; then it has dropped the supplementary groups too.
+    pub(super) privileged: bool,
     pub(super) scratch: &'a std::path::Path,
     pub(super) label: Label,
     /// Seconds by which the wall clock is moved, and the boot clock with it.
@@ -83,8 +85,8 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     root::proc()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
-    root::temporary()?;
-    let written = workspace::mount(job.rung, job.host, &taken)?;
+    root::temporary(job.plan.budgets.disk_bytes)?;
+    let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
     let mut layers = namespaces(job)?;
     root::mask_proc(&taken)?;
     root::seal()?;
@@ -164,6 +166,10 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
             Some("use a kernel with CONFIG_TIME_NS"),
         ),
     });
+    let further = nix::unistd::getgroups().step("count the supplementary groups")?;
+    let own = nix::unistd::getegid();
+    let further = further.iter().filter(|g| **g != own).count();
+    layers.push(groups(job.privileged, further));
     Ok(layers)
 }
 
@@ -258,7 +264,9 @@ fn serve(job: Job<'_>, ready: &Ready) -> i32 {
         }
     }
     drop(build);
-    let _ = nix::sys::prctl::set_dumpable(false);
+    if confine().is_err() {
+        return 1;
+    }
     loop {
         let mut fds = [
             PollFd::new(channel.0.as_fd(), PollFlags::POLLIN),
@@ -287,6 +295,13 @@ fn serve(job: Job<'_>, ready: &Ready) -> i32 {
             }
         }
     }
+}
+
+/// Init needs nothing from here on but to wait, to signal and to say how it ended.
+fn confine() -> Result<(), SetupError> {
+    super::caps::drop_all()?;
+    super::seccomp::install_walls().step("install the seccomp filters of init")?;
+    nix::sys::prctl::set_dumpable(false).step("close init to the build")
 }
 
 /// Reaps what has ended; the raw wait status of `build` if it was among it.

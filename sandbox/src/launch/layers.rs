@@ -32,3 +32,38 @@ pub(super) fn not_asked(layer: Layer) -> LayerReport {
         fix: None,
     }
 }
+
+/// The moved clock: wall-clock reads and waits, not file times.
+pub(super) fn clock(offset_s: i64) -> LayerReport {
+    if offset_s == 0 {
+        return not_asked(Layer::Clock);
+    }
+    LayerReport {
+        layer: Layer::Clock,
+        required: false,
+        state: State::Partial,
+        wanted: "reads, waits and file times".to_owned(),
+        got: "reads and waits".to_owned(),
+        why: Some("the stamps of files that the build writes are not moved".to_owned()),
+        fix: None,
+    }
+}
+
+/// Whether the caller's supplementary groups came along.
+pub(super) fn groups(privileged: bool, count: usize) -> LayerReport {
+    if privileged || count == 0 {
+        return LayerReport {
+            required: false,
+            ..LayerReport::full(Layer::SupplementaryGroups, "none")
+        };
+    }
+    LayerReport {
+        layer: Layer::SupplementaryGroups,
+        required: false,
+        state: State::Missing,
+        wanted: "none".to_owned(),
+        got: format!("{count}, shown as nogroup"),
+        why: Some("only root may drop them before a user namespace is made".to_owned()),
+        fix: Some("run belljar as a user without further groups, or as root".to_owned()),
+    }
+}

@@ -16,6 +16,7 @@ pub mod landlock;
 mod launcher;
 mod layers;
 mod remove;
+mod require;
 pub mod rlimits;
 mod root;
 pub mod scratch;

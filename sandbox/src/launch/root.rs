@@ -289,12 +289,14 @@ pub(super) fn sys(trees: &Trees) -> Result<(), SetupError> {
 }
 
 /// The folders that the build may write besides its workspace.
-pub(super) fn temporary() -> Result<(), SetupError> {
+pub(super) fn temporary(disk: Option<u64>) -> Result<(), SetupError> {
     for dir in ["/tmp", "/home/builder", "/run", "/var/tmp"] {
         folder(Path::new(dir))?;
     }
-    tmpfs("/tmp", "1777", "", QUIET)?;
-    tmpfs("/home/builder", "0755", "", QUIET)?;
+    // A disk budget holds for each of them by its size.
+    let size = disk.map(|bytes| bytes.to_string()).unwrap_or_default();
+    tmpfs("/tmp", "1777", &size, QUIET)?;
+    tmpfs("/home/builder", "0755", &size, QUIET)?;
     // /var/tmp is /tmp: some tools insist on it, and one budget covers both.
     fs::remove_dir("/var/tmp").step_at("make a link", "/var/tmp")?;
     symlink("/tmp", "/var/tmp").step_at("make a link", "/var/tmp")

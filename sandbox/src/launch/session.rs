@@ -54,6 +54,14 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Looks at the source tree and decides what can be decided before anything is made.
     pub fn prepare(plan: &'a Plan, host: &'a Host) -> Result<Self, SetupError> {
+        if host.scratch.starts_with(&host.root) {
+            return Err(SetupError::refused(
+                "make a scratch folder",
+                "it would lie inside the source tree",
+            )
+            .at(host.scratch.as_path())
+            .hint("name another place with --scratch"));
+        }
         super::scratch::sweep(&host.scratch);
         let mapping = Mapping::choose(host)?;
         let survey = Survey::of(host, mapping.on_disk(host))?;

@@ -19,6 +19,7 @@ use super::cgroup::Leaf;
 use super::stop::{Asked, Stop};
 use super::streams::{Ends, Sink, resize};
 use super::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild, ToInit};
+use super::{layers, require};
 use crate::clock::Skewer;
 use crate::error::At;
 use crate::notify::{Handler, Service};
@@ -283,6 +284,10 @@ impl<'a> Supervisor<'a> {
                 .hint("this is a defect of belljar or of the kernel: please report it with `belljar doctor --json`"));
         }
         self.layers.extend(report.layers.iter().cloned());
+        self.layers.push(self.budgets.layer());
+        self.layers.push(layers::clock(self.offset_s));
+        self.layers.sort_by_key(|l| l.layer);
+        require::enforce(&self.plan.require, &mut self.layers)?;
         self.inside = Some(report);
         self.egress.begin_command();
         self.started_ns = now_ns(ClockId::CLOCK_REALTIME_COARSE);
@@ -335,6 +340,8 @@ impl<'a> Supervisor<'a> {
         let target = self.init.unwrap_or(self.launcher);
         // It may have ended by itself meanwhile; its pid is not reused before the launcher is reaped.
         let _ = kill(target, Signal::SIGKILL);
+        // A stopped launcher could not reap it.
+        let _ = kill(self.launcher, Signal::SIGCONT);
     }
 
     fn finish(mut self, sink: &mut dyn Sink) -> Result<Ended, SetupError> {
@@ -379,8 +386,6 @@ impl<'a> Supervisor<'a> {
             // Init was killed from outside: nobody knows how the command would have ended.
             (None, None) => EndedBy::Incomplete,
         };
-        self.layers.push(self.budgets.layer());
-        self.layers.sort_by_key(|l| l.layer);
         let spent = self
             .budgets
             .finish(self.ending.map(|(why, _)| why), exit == Some(0))?;

@@ -139,7 +139,12 @@ fn hide(hidden: &[PathBuf], root: &Path, upper: &Path) -> Result<(), SetupError>
 
 /// Mounts the workspace at `/build` and the caches at their places. Returns the folder that the
 /// build's writes end in. Runs in init, after the pivot.
-pub(super) fn mount(rung: Rung, host: &Host, trees: &Trees) -> Result<OwnedFd, SetupError> {
+pub(super) fn mount(
+    rung: Rung,
+    host: &Host,
+    trees: &Trees,
+    disk: Option<u64>,
+) -> Result<OwnedFd, SetupError> {
     let at = |name: &str| format!("{STAGE}/{name}");
     for name in ["lower", "scratch", "memory", "cache"] {
         folder(Path::new(&at(name)))?;
@@ -147,11 +152,10 @@ pub(super) fn mount(rung: Rung, host: &Host, trees: &Trees) -> Result<OwnedFd, S
     folder(Path::new("/build"))?;
     attach(&trees.scratch, &at("scratch"))?;
     attach(&trees.lower, &at("lower"))?;
-    let memory = new_fs(
-        "tmpfs",
-        &[("mode", "0755")],
-        libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-    )?;
+    let size = disk.map(|bytes| bytes.to_string());
+    let options = [("mode", "0755"), ("size", size.as_deref().unwrap_or("50%"))];
+    let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    let memory = new_fs("tmpfs", &options, quiet)?;
     attach(&memory, &at("memory"))?;
     let upper = match rung {
         Rung::OverlayDisk => {
