@@ -12,5 +12,5 @@ mod vm;
 
 pub use evidence::Evidence;
 pub use fixture::{Expect, Side, leak_names};
-pub use project::{Project, Ran, belljar_bin, repository};
+pub use project::{Project, Ran, belljar_bin, eventually, repository};
 pub use vm::{KERNELS, Vm};

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -220,22 +221,10 @@ impl Ran {
     /// # Panics
     /// If it can't be started.
     pub fn of(command: &mut Command) -> Self {
-        use std::os::unix::process::ExitStatusExt as _;
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command
+        let output = command
             .output()
             .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        Self {
-            code: status
-                .code()
-                .or_else(|| status.signal().map(|s| 128 + s))
-                .unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        Self::from(output)
     }
 
     /// Fails the test, with everything that was printed, unless the exit code is this one.
@@ -257,6 +246,21 @@ impl Ran {
     }
 }
 
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = output.status;
+        Self {
+            code: status
+                .code()
+                .or_else(|| status.signal().map(|s| 128 + s))
+                .unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -264,5 +268,18 @@ impl std::fmt::Display for Ran {
             "exit {}\n--- stdout\n{}--- stderr\n{}",
             self.code, self.stdout, self.stderr
         )
+    }
+}
+
+/// Waits until something is so, and fails the test if it is not within the limit.
+///
+/// # Panics
+/// If it is not.
+#[track_caller]
+pub fn eventually(limit: Duration, so: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !so() {
+        assert!(Instant::now() < end, "it was not so within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,0 +1,176 @@
+//! However a run ends, nothing of it stays: no process, no mount, no scratch, no half-written file.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use belljar_tests::{Project, Ran, eventually};
+
+use crate::{run, small};
+
+/// Starts `belljar run` on a script whose first line of output says that it runs.
+fn started(project: &Project, script: &str) -> Child {
+    let mut belljar = project
+        .belljar_command([
+            "run",
+            "--scratch",
+            scratch(project).as_str(),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("belljar starts");
+    let mut line = String::new();
+    let out = belljar.stdout.as_mut().expect("stdout");
+    BufReader::with_capacity(1, out)
+        .read_line(&mut line)
+        .expect("a line");
+    assert_eq!(line, "running\n");
+    belljar
+}
+
+fn scratch(project: &Project) -> String {
+    let dir = project.beside("scratch");
+    Ran::of(project.command("mkdir").arg("-p").arg(&dir)).exits(0);
+    dir.to_str().expect("a path").to_owned()
+}
+
+/// The processes of this machine with this marker among their arguments.
+fn marked(marker: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("/proc");
+    processes
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))
+        })
+        .collect()
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status();
+    assert!(sent.expect("kill starts").success());
+}
+
+#[track_caller]
+fn nothing_is_left(project: &Project, marker: &str) {
+    eventually(Duration::from_secs(10), || marked(marker).is_empty());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let place = project.dir();
+    assert!(
+        !mounts.contains(place.parent().expect("a parent").to_str().expect("a path")),
+        "{mounts}"
+    );
+}
+
+#[test]
+fn ctrl_c() {
+    let project = small();
+    let belljar = started(&project, "echo running; sleep 987.31");
+    signal(belljar.id(), "INT");
+    let ran = Ran::from(belljar.wait_with_output().expect("belljar ends"));
+    ran.exits(130);
+    assert_eq!(project.evidence().ended_by(), "interrupt");
+    nothing_is_left(&project, "987.31");
+}
+
+#[test]
+fn term_from_a_ci_system() {
+    let project = small();
+    let belljar = started(
+        &project,
+        "trap '' TERM; echo running; while :; do sleep 987.32; done",
+    );
+    signal(belljar.id(), "TERM");
+    let ran = Ran::from(belljar.wait_with_output().expect("belljar ends"));
+    assert_ne!(ran.code, 0, "{ran}");
+    assert_eq!(project.evidence().ended_by(), "interrupt");
+    nothing_is_left(&project, "987.32");
+}
+
+#[test]
+fn kill_9_of_belljar_takes_the_build_with_it_and_the_next_start_sweeps() {
+    let project = small();
+    let mut belljar = started(&project, "echo running; setsid sleep 987.33 & sleep 987.33");
+    signal(belljar.id(), "KILL");
+    belljar.wait().expect("belljar ends");
+    nothing_is_left(&project, "987.33");
+    assert!(
+        !project.dir().join("artifacts/result.json").exists(),
+        "nothing half-written"
+    );
+    let scratch = scratch(&project);
+    run(&project, &["--scratch", &scratch], "true").exits(0);
+    let left: Vec<_> = fs::read_dir(&scratch).expect("scratch").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn clean_sweeps_what_a_killed_run_left() {
+    let project = small();
+    let mut belljar = started(&project, "echo running; sleep 987.34");
+    signal(belljar.id(), "KILL");
+    belljar.wait().expect("belljar ends");
+    nothing_is_left(&project, "987.34");
+    let scratch = scratch(&project);
+    assert!(
+        fs::read_dir(&scratch).expect("scratch").next().is_some(),
+        "there is something to sweep"
+    );
+    project.belljar(["clean", "--scratch", &scratch]).exits(0);
+    let left: Vec<_> = fs::read_dir(&scratch).expect("scratch").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_daemon_that_holds_the_output_open_is_ended_with_the_build() {
+    let project = small();
+    let ran = run(
+        &project,
+        &["--timeout", "30s"],
+        "(trap '' TERM HUP; setsid setsid sleep 987.35 &) ; echo done",
+    );
+    ran.exits(0);
+    assert_eq!(project.evidence().ended_by(), "command");
+    nothing_is_left(&project, "987.35");
+}
+
+#[test]
+fn a_run_leaves_its_scratch_folder_empty() {
+    let project = small();
+    let scratch = scratch(&project);
+    run(
+        &project,
+        &["--scratch", &scratch],
+        "mkdir -p a/b && chmod 000 a && echo x >out",
+    )
+    .exits(0);
+    let left: Vec<_> = fs::read_dir(&scratch).expect("scratch").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn two_runs_side_by_side_do_not_touch_each_other() {
+    let project = small();
+    let other = small();
+    let mut long = started(&project, "echo running; sleep 3; echo end >out");
+    let mut killed = started(&other, "echo running; sleep 987.36");
+    signal(killed.id(), "KILL");
+    killed.wait().expect("belljar ends");
+    run(&other, &[], "true").exits(0);
+    assert!(long.wait().expect("belljar ends").success());
+    assert_eq!(
+        fs::read_to_string(project.dir().join("out")).expect("exported"),
+        "end\n"
+    );
+}

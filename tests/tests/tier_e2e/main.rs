@@ -1,0 +1,31 @@
+//! Whole builds through the command line, as a user types it.
+#![forbid(unsafe_code)]
+
+mod bad_input;
+mod clocks;
+mod corpora;
+mod egress;
+mod evidence;
+mod exit_codes;
+mod leaks;
+mod lifetime;
+mod outputs;
+
+use belljar_tests::{Project, Ran};
+
+/// A project with one source file, for commands that need no more.
+fn small() -> Project {
+    let project = Project::empty();
+    project.write("source.txt", "source\n");
+    project
+}
+
+/// `belljar run OPTIONS -- sh -c SCRIPT`.
+fn run(project: &Project, options: &[&str], script: &str) -> Ran {
+    project.belljar([&["run"], options, &["--", "sh", "-c", script]].concat())
+}
+
+/// `belljar verify OPTIONS -- sh -c SCRIPT`.
+fn verify(project: &Project, options: &[&str], script: &str) -> Ran {
+    project.belljar([&["verify"], options, &["--", "sh", "-c", script]].concat())
+}
