@@ -93,7 +93,13 @@ impl std::error::Error for CommandError {}
 
 impl From<SetupError> for CommandError {
     fn from(e: SetupError) -> Self {
-        let made = Self::new(Class::Setup, e.to_string());
+        let class = match e.exit_code() {
+            exit::NOT_FOUND => Class::NotFound,
+            exit::NOT_EXECUTABLE => Class::NotExecutable,
+            exit::INTERRUPTED => Class::Interrupted,
+            _ => Class::Setup,
+        };
+        let made = Self::new(class, e.to_string());
         match e.hint {
             Some(hint) => made.hint(hint),
             None => made.hint("`belljar doctor` tries each layer and names what is missing"),
