@@ -1,17 +1,221 @@
 //! Other kernels, each in an emulated machine of its own.
 #![forbid(unsafe_code)]
 
-use belljar_tests::{KERNELS, Vm};
+use std::process::Command;
 
-#[test]
-fn each_kernel_boots_and_hands_output_and_exit_code_back() {
-    for (series, _) in KERNELS {
-        let ran = Vm::of(series).shell("uname -r; ls /sys/fs/cgroup/cgroup.controllers; exit 7");
-        ran.exits(7);
-        assert!(ran.stdout.starts_with(&format!("{series}.")), "{ran}");
-        assert!(
-            ran.stdout.contains("/sys/fs/cgroup/cgroup.controllers\n"),
-            "{ran}"
+use serde_json::Value;
+
+use belljar_tests::{KERNELS, Ran, Vm};
+
+/// The line before a document that a script prints at its end.
+const DOCUMENT: &str = "=== document";
+
+/// Runs a script as the guest's ordinary user, in a folder of its own that it may write.
+fn as_user(script: &str) -> String {
+    format!(
+        "su user -c \"$(cat <<'END'\ncd && mkdir src && cd src && echo source >source.txt\n{script}\nEND\n)\""
+    )
+}
+
+/// Prints a document of the evidence for [`document`].
+fn show(name: &str) -> String {
+    format!("echo '{DOCUMENT}'; cat artifacts/{name}")
+}
+
+/// The document that was printed last.
+#[track_caller]
+fn document(ran: &Ran) -> Value {
+    let text = ran
+        .stdout
+        .rsplit_once(DOCUMENT)
+        .unwrap_or_else(|| panic!("no document\n{ran}"))
+        .1;
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}\n{ran}"))
+}
+
+fn layer<'a>(result: &'a Value, name: &str) -> &'a Value {
+    let layers = result["runs"][0]["layers"].as_array().expect("layers");
+    layers
+        .iter()
+        .find(|l| l["layer"] == name)
+        .unwrap_or_else(|| panic!("{name} in {layers:#?}"))
+}
+
+/// One module a kernel, each with every test.
+macro_rules! on_each_kernel {
+    ($($test:ident)*) => {
+        mod linux_6_1 { $(#[test] fn $test() { super::$test(super::KERNELS[0].0, super::KERNELS[0].1); })* }
+        mod linux_6_12 { $(#[test] fn $test() { super::$test(super::KERNELS[1].0, super::KERNELS[1].1); })* }
+    };
+}
+
+on_each_kernel! {
+    boots_and_hands_output_and_exit_code_back
+    doctor_agrees_with_a_run
+    a_run_has_every_layer_of_this_kernel
+    verify_tells_good_from_bad
+    a_static_program_sees_the_moved_clock
+    budgets_hold_in_a_cgroup_of_version_2
+    a_delegated_cgroup_holds_a_users_budgets
+    a_killed_run_leaves_no_cgroup
+}
+
+fn boots_and_hands_output_and_exit_code_back(series: &str, _: u32) {
+    let ran = Vm::of(series).shell("uname -r; ls /sys/fs/cgroup/cgroup.controllers; exit 7");
+    ran.exits(7);
+    assert!(ran.stdout.starts_with(&format!("{series}.")), "{ran}");
+    assert!(
+        ran.stdout.contains("/sys/fs/cgroup/cgroup.controllers\n"),
+        "{ran}"
+    );
+}
+
+fn doctor_agrees_with_a_run(series: &str, _: u32) {
+    let script = "belljar doctor; echo doctor $?; belljar run -- true; echo run $?; \
+        belljar doctor --require landlock=99; echo strict $?; belljar run --require landlock=99 -- true; echo strict run $?";
+    let ran = Vm::with_belljar(series).shell(&as_user(script));
+    for line in ["doctor 0\n", "run 0\n", "strict 125\n", "strict run 125\n"] {
+        assert!(ran.stdout.contains(line), "{line}{ran}");
+    }
+}
+
+fn a_run_has_every_layer_of_this_kernel(series: &str, abi: u32) {
+    let script = format!(
+        "belljar run -- sh -c 'id; hostname; echo made >out' && cat out; {}",
+        show("result.json")
+    );
+    let ran = Vm::with_belljar(series).shell(&as_user(&script));
+    assert!(
+        ran.stdout.contains("uid=1000(builder)") && ran.stdout.contains("\nmade\n"),
+        "{ran}"
+    );
+    let result = document(&ran);
+    let landlock = layer(&result, "landlock");
+    assert_eq!(landlock["got"], format!("abi {abi}"), "{landlock:#}");
+    for name in [
+        "user-namespace",
+        "mount-namespace",
+        "pid-namespace",
+        "net-namespace",
+        "ipc-namespace",
+        "uts-namespace",
+        "time-namespace",
+        "cgroup-namespace",
+        "capabilities",
+        "no-new-privs",
+        "seccomp",
+        "notify",
+    ] {
+        assert_eq!(
+            layer(&result, name)["state"],
+            "full",
+            "{name}: {:#}",
+            layer(&result, name)
         );
     }
+}
+
+fn verify_tells_good_from_bad(series: &str, _: u32) {
+    let script = format!(
+        "belljar verify -- sh -c 'echo same >out'; echo good $?; belljar verify -- sh -c 'date >out'; echo bad $?; {}",
+        show("determinism/differences.json")
+    );
+    let ran = Vm::with_belljar(series).shell(&as_user(&script));
+    assert!(
+        ran.stdout.contains("good 0\n") && ran.stdout.contains("bad 3\n"),
+        "{ran}"
+    );
+    let differences = document(&ran);
+    assert_eq!(
+        differences["items"][0]["causes"][0]["slug"], "clock",
+        "{differences:#}"
+    );
+}
+
+fn a_static_program_sees_the_moved_clock(series: &str, _: u32) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (source, program) = (dir.path().join("now.c"), dir.path().join("now"));
+    let text = "#include <stdio.h>\n#include <sys/syscall.h>\n#include <time.h>\n#include <unistd.h>\n\
+        int main(void) { long raw[2]; syscall(SYS_clock_gettime, 0, raw); printf(\"%ld\\n%ld\\n\", (long)time(0), raw[0]); return 0; }\n";
+    std::fs::write(&source, text).expect("a source file");
+    Ran::of(
+        Command::new("cc")
+            .args(["-static", "-o"])
+            .arg(&program)
+            .arg(&source),
+    )
+    .exits(0);
+    let script = format!(
+        "belljar verify -- sh -c 'now >out'; echo code $?; {}",
+        show("determinism/differences.json")
+    );
+    let program = program.to_str().expect("a path");
+    let ran = Vm::with_belljar(series)
+        .file(program, "/bin/now")
+        .shell(&as_user(&script));
+    assert!(ran.stdout.contains("code 3\n"), "{ran}");
+    let item = &document(&ran)["items"][0];
+    assert!(item["causes"].to_string().contains("clock"), "{item:#}");
+    assert!(
+        item["regions_total"].as_u64().is_some_and(|n| n >= 2),
+        "both readers moved: {item:#}"
+    );
+}
+
+/// What a budget's end looks like: the word in the result, and who held it.
+const BUDGETS: &str = "
+belljar run --memory 48M -- sh -c 'tail /dev/zero'; echo memory $?; grep -o '\"ended_by\": *\"[a-z]*\"' artifacts/result.json | head -n 1; grep -o '\"held_by\": *\"[a-z0-9]*\"' artifacts/result.json
+belljar run --pids 12 -- sh -c 'i=0; while [ $i -lt 40 ]; do sleep 2 & i=$((i+1)); done; wait'; echo pids $?; grep -o '\"ended_by\": *\"[a-z]*\"' artifacts/result.json | head -n 1
+belljar run --memory 256M --pids 64 --cpus 0.5 -- sh -c 'echo fits'; echo fits $?";
+
+#[track_caller]
+fn budgets_held(ran: &Ran) {
+    let compact = ran.stdout.replace("\": \"", "\":\"");
+    assert!(
+        compact.contains("\"ended_by\":\"oom\"\n\"held_by\":\"cgroup2\""),
+        "{ran}"
+    );
+    assert!(compact.contains("\"ended_by\":\"pids\""), "{ran}");
+    assert!(
+        !ran.stdout.contains("memory 0\n") && !ran.stdout.contains("pids 0\n"),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("fits\nfits 0\n"), "{ran}");
+}
+
+fn budgets_hold_in_a_cgroup_of_version_2(series: &str, _: u32) {
+    let script = format!(
+        "mkdir /tmp/src && cd /tmp/src && echo s >source.txt\n{BUDGETS}\nls -d /sys/fs/cgroup/*/ | grep belljar; true"
+    );
+    let ran = Vm::with_belljar(series).shell(&script);
+    budgets_held(&ran);
+    assert!(
+        !ran.stdout.contains("/sys/fs/cgroup/belljar"),
+        "no leaf is left\n{ran}"
+    );
+}
+
+fn a_delegated_cgroup_holds_a_users_budgets(series: &str, _: u32) {
+    let delegate = "cd /sys/fs/cgroup && mkdir user && echo '+memory +pids +cpu' >user/cgroup.subtree_control && mkdir user/shell && \
+        chown user user user/cgroup.procs user/cgroup.subtree_control user/cgroup.threads user/shell user/shell/* && echo $$ >user/shell/cgroup.procs; cd /";
+    let ran = Vm::with_belljar(series).shell(&format!("{delegate}\n{}", as_user(BUDGETS)));
+    budgets_held(&ran);
+}
+
+fn a_killed_run_leaves_no_cgroup(series: &str, _: u32) {
+    let script = "mkdir /tmp/src && cd /tmp/src && echo s >source.txt
+        belljar run --memory 256M -- sh -c 'setsid sleep 1000 & sleep 1000' & pid=$!
+        until ls -d /sys/fs/cgroup/*elljar* >/dev/null 2>&1 && pgrep sleep >/dev/null; do usleep 100000; done
+        kill -9 $pid; wait $pid
+        i=0; while pgrep sleep >/dev/null && [ $i -lt 50 ]; do usleep 100000; i=$((i+1)); done
+        pgrep sleep && echo A PROCESS IS LEFT
+        belljar clean; echo clean $?
+        find /sys/fs/cgroup -name '*elljar*' | grep . && echo A CGROUP IS LEFT
+        echo end";
+    let ran = Vm::with_belljar(series).shell(script);
+    assert!(
+        ran.stdout.contains("clean 0\n") && ran.stdout.ends_with("end\n"),
+        "{ran}"
+    );
+    assert!(!ran.stdout.contains("IS LEFT"), "{ran}");
 }
