@@ -8,6 +8,7 @@ mod build;
 pub mod caps;
 pub mod cgroup;
 mod copy;
+pub mod disk;
 mod hints;
 pub mod id;
 pub mod ids;
