@@ -97,7 +97,13 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
         Streams::Terminal => Some(open_terminal()?),
         Streams::Pipes | Streams::PipesWithStdin => None,
     };
-    let mut fds = vec![written.as_fd()];
+    // What the supervisor measures against the disk budget.
+    let temporary = match job.plan.budgets.disk_bytes {
+        Some(_) => root::open_temporary(written.memory)?,
+        None => Vec::new(),
+    };
+    let mut fds = vec![written.upper.as_fd()];
+    fds.extend(temporary.iter().map(OwnedFd::as_fd));
     fds.extend(terminal.as_ref().map(|(master, _)| master.as_fd()));
     job.channel
         .send_with(&FromInit::SetUp { layers }, &fds)

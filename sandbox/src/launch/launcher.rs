@@ -20,7 +20,9 @@ use crate::SetupError;
 use crate::capture::Rung;
 use crate::error::At;
 use crate::plan::Host;
-use crate::sys::process::{Cloned, clone_process, die_with_parent, exit_now, wait4};
+use crate::sys::process::{
+    Cloned, clone_into_cgroup, clone_process, die_with_parent, exit_now, wait4,
+};
 
 /// What a run needs on the inner side of the fork.
 pub(super) struct Brief<'a> {
@@ -84,7 +86,13 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         mapped,
         mask: brief.mask,
     };
-    let pid = match clone_process(NAMESPACES) {
+    // Born in its cgroup where the kernel can; else it joins, below, while it waits for its maps.
+    let born = brief
+        .leaf
+        .and_then(Leaf::clone_fd)
+        .and_then(|leaf| clone_into_cgroup(NAMESPACES, leaf).ok());
+    let joins = brief.leaf.filter(|_| born.is_none());
+    let pid = match born.map_or_else(|| clone_process(NAMESPACES), Ok) {
         Ok(Cloned::Child) => {
             drop(go);
             init::run(job)
@@ -95,7 +103,7 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     channel
         .send(&FromInit::Started { pid: pid.as_raw() })
         .step("report to the supervisor")?;
-    if let Some(leaf) = brief.leaf {
+    if let Some(leaf) = joins {
         leaf.join(pid)?;
     }
     // In the outer namespace the builder has the ids of the root folder's owner, so that the same

@@ -302,6 +302,19 @@ pub(super) fn temporary(disk: Option<u64>) -> Result<(), SetupError> {
     symlink("/tmp", "/var/tmp").step_at("make a link", "/var/tmp")
 }
 
+/// The file systems in memory that the build may write: `memory` and the temporary folders.
+pub(super) fn open_temporary(memory: OwnedFd) -> Result<Vec<OwnedFd>, SetupError> {
+    let mut all = vec![memory];
+    for dir in ["/tmp", "/home/builder", "/dev/shm"] {
+        all.push(
+            fs::File::open(dir)
+                .step_at("open a temporary folder", dir)?
+                .into(),
+        );
+    }
+    Ok(all)
+}
+
 /// Makes the root itself read-only: what is writable has a mount of its own.
 pub(super) fn seal() -> Result<(), SetupError> {
     fs::set_permissions("/", fs::Permissions::from_mode(0o755)).step_at("set the mode", "/")?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use belljar_model::{
     BudgetReport, ClockReport, EgressRecord, EndedBy, Label, LayerReport, Plan, Probe, RunReport,
-    RunWhen, Usage, Window,
+    RunWhen, Streams, Usage, Window,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -158,6 +158,9 @@ impl<'a> Supervisor<'a> {
             .as_ref()
             .filter(|_| self.ends.has_pending())
             .map(|fd| add(fd.as_fd(), PollFlags::POLLOUT));
+        if let Some(fd) = self.budgets.waker().filter(|_| self.ending.is_none()) {
+            add(fd, PollFlags::POLLIN);
+        }
         let timeout = PollTimeout::try_from(self.patience()).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -211,27 +214,39 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn init_said(&mut self, message: FromInit, fds: Vec<OwnedFd>) {
-        let mut fds = fds.into_iter();
+    fn init_said(&mut self, message: FromInit, mut fds: Vec<OwnedFd>) {
         match message {
             FromInit::Failed(error) => self.fail(hints::for_mounts(error)),
             FromInit::Started { pid } => self.init = Some(Pid::from_raw(pid)),
             FromInit::SetUp { layers } => {
                 self.layers = layers;
-                self.written = fds.next();
-                if let Some(master) = fds.next()
-                    && let Err(e) = self.ends.take_terminal(master)
-                {
+                if let Err(e) = self.take_set_up(fds) {
                     self.fail(e);
                 }
             }
             FromInit::Listener => {
-                if let Err(e) = self.serve(fds.next()) {
+                if let Err(e) = self.serve(fds.pop()) {
                     self.fail(e);
                 }
             }
             FromInit::Ended { status } => self.status = Some(status),
         }
+    }
+
+    /// The workspace, what else counts as written, and the terminal if there is one.
+    fn take_set_up(&mut self, mut fds: Vec<OwnedFd>) -> Result<(), SetupError> {
+        if self.plan.streams == Streams::Terminal
+            && let Some(master) = fds.pop()
+        {
+            self.ends.take_terminal(master)?;
+        }
+        let mut fds = fds.into_iter();
+        let written = fds
+            .next()
+            .ok_or_else(|| SetupError::refused("take over the workspace", "it never came"))?;
+        self.budgets.watch_disk(&written, fds.collect())?;
+        self.written = Some(written);
+        Ok(())
     }
 
     /// Starts answering trapped calls, then lets the build's process go on.
@@ -316,6 +331,12 @@ impl<'a> Supervisor<'a> {
             .budgets
             .wall_ms
             .is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms));
+        if let Some(why) = self.budgets.exceeded()
+            && !matches!(self.ending, Some((EndedBy::Oom | EndedBy::Disk, _)))
+        {
+            // Asking takes time, and time is more memory and more disk.
+            self.ending = Some((why, Instant::now()));
+        }
         match self.ending {
             Some((_, at)) if Instant::now() >= at => self.order_the_end(),
             None if spent => self.ask_to_end(EndedBy::Timeout),
@@ -368,8 +389,13 @@ impl<'a> Supervisor<'a> {
             if let Some((EndedBy::Interrupt, _)) = self.ending {
                 return Err(SetupError::interrupted());
             }
+            let step = "set up the sandbox";
+            if self.budgets.no_room() {
+                let why = "it does not fit into the memory budget";
+                return Err(SetupError::refused(step, why).hint("raise `--memory`"));
+            }
             return Err(SetupError::refused(
-                "set up the sandbox",
+                step,
                 "its first process ended without a word",
             ));
         }
@@ -419,7 +445,7 @@ impl<'a> Supervisor<'a> {
                     wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
                     user_ms: millis(usage.ru_utime),
                     system_ms: millis(usage.ru_stime),
-                    peak_memory_bytes: spent.peak_memory_bytes.unwrap_or(peak),
+                    peak_memory_bytes: spent.usage.peak_memory_bytes.unwrap_or(peak),
                 },
             },
         };

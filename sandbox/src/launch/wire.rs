@@ -132,7 +132,7 @@ impl Channel {
     /// Waits for a message; `None` when the other end is gone.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> nix::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut buf = vec![0u8; LONGEST];
-        let mut control = nix::cmsg_space!([RawFd; 4]);
+        let mut control = nix::cmsg_space!([RawFd; 8]);
         let (len, fds) = loop {
             let mut iov = [IoSliceMut::new(&mut buf)];
             let got = recvmsg::<()>(

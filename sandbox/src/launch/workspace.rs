@@ -137,14 +137,21 @@ fn hide(hidden: &[PathBuf], root: &Path, upper: &Path) -> Result<(), SetupError>
     Ok(())
 }
 
-/// Mounts the workspace at `/build` and the caches at their places. Returns the folder that the
-/// build's writes end in. Runs in init, after the pivot.
+/// Where the writes of the build end.
+pub(super) struct Written {
+    /// The folder with what it wrote to the workspace.
+    pub(super) upper: OwnedFd,
+    /// The file system in memory that takes what it wrote elsewhere, and on some rungs that too.
+    pub(super) memory: OwnedFd,
+}
+
+/// Mounts the workspace at `/build` and the caches at their places. Runs in init, after the pivot.
 pub(super) fn mount(
     rung: Rung,
     host: &Host,
     trees: &Trees,
     disk: Option<u64>,
-) -> Result<OwnedFd, SetupError> {
+) -> Result<Written, SetupError> {
     let at = |name: &str| format!("{STAGE}/{name}");
     for name in ["lower", "scratch", "memory", "cache"] {
         folder(Path::new(&at(name)))?;
@@ -182,7 +189,7 @@ pub(super) fn mount(
             at("scratch/upper")
         }
     };
-    let written = fs::File::open(&upper).step("open the workspace")?.into();
+    let upper = fs::File::open(&upper).step("open the workspace")?.into();
     caches(host, trees)?;
     git(host, trees)?;
     for name in ["lower", "scratch", "memory", "cache"] {
@@ -195,7 +202,7 @@ pub(super) fn mount(
         fs::remove_dir(&path).step("take down the staging area")?;
     }
     fs::remove_dir(STAGE).step("take down the staging area")?;
-    Ok(written)
+    Ok(Written { upper, memory })
 }
 
 fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> Result<(), SetupError> {

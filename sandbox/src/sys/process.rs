@@ -1,5 +1,7 @@
 //! clone3(2), close_range(2), prctl(2) and other calls that make or mark processes.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use nix::Result;
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -18,8 +20,27 @@ pub enum Cloned {
 ///
 /// Must be called in a single-threaded process: the child goes on in Rust code.
 pub fn clone_process(flags: libc::c_int) -> Result<Cloned> {
+    match clone3(u64::try_from(flags).unwrap_or_default(), 0) {
+        Err(Errno::ENOSYS) => {}
+        other => return other,
+    }
+    // A container's filter answers clone3 with ENOSYS: clone(2) has the same flags.
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    // SAFETY: as in clone3 below; clone(2) with a null stack copies the caller's.
+    cloned(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })
+}
+
+/// The same, the new process born in the cgroup (v2) whose folder is given. There is no other
+/// call with this flag, so an error leaves the caller to do without it.
+pub fn clone_into_cgroup(flags: libc::c_int, cgroup: BorrowedFd<'_>) -> Result<Cloned> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let flags = u64::try_from(flags).unwrap_or_default() | CLONE_INTO_CGROUP;
+    clone3(flags, u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX))
+}
+
+fn clone3(flags: u64, cgroup: u64) -> Result<Cloned> {
     let mut args = libc::clone_args {
-        flags: u64::try_from(flags).unwrap_or_default(),
+        flags,
         pidfd: 0,
         child_tid: 0,
         parent_tid: 0,
@@ -29,23 +50,20 @@ pub fn clone_process(flags: libc::c_int) -> Result<Cloned> {
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup: 0,
+        cgroup,
     };
     // SAFETY: no stack is given, so the child runs on a copy of this one; memory is copied, not
     // shared (no CLONE_VM), so both go on as after fork(2); the caller is single-threaded.
-    let mut ret = unsafe {
+    cloned(unsafe {
         libc::syscall(
             libc::SYS_clone3,
             &raw mut args,
             size_of::<libc::clone_args>(),
         )
-    };
-    if ret == -1 && matches!(Errno::last(), Errno::ENOSYS) {
-        // A container's filter answers clone3 with ENOSYS: clone(2) has the same flags.
-        let flags = libc::c_long::from(flags | libc::SIGCHLD);
-        // SAFETY: as above; clone(2) with a null stack copies the caller's.
-        ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-    }
+    })
+}
+
+fn cloned(ret: libc::c_long) -> Result<Cloned> {
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent(Pid::from_raw(

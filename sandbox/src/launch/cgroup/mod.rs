@@ -12,11 +12,10 @@ mod usage;
 mod v1;
 mod v2;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use belljar_model::Budgets;
-use nix::fcntl::OFlag;
 use nix::unistd::Pid;
 
 use crate::SetupError;
@@ -26,7 +25,7 @@ use find::{Controller, Map};
 use group::Group;
 pub use sweep::sweep;
 use sweep::sweep_in;
-use usage::{Counter, keyed};
+use usage::keyed;
 pub use usage::{Hits, LeafUsage};
 
 const MAKE: &str = "make a cgroup for the budgets";
@@ -46,8 +45,6 @@ pub struct Leaf {
     version: Version,
     /// One on v2; on v1 one for each hierarchy.
     groups: Vec<(Vec<Controller>, Group)>,
-    oom: Option<Counter>,
-    pids: Option<Counter>,
     /// Last, so that it goes after the groups.
     aside: Option<Arc<v2::Aside>>,
     maker: u32,
@@ -116,8 +113,6 @@ impl Leaf {
         Self {
             version,
             groups,
-            oom: None,
-            pids: None,
             aside,
             maker,
         }
@@ -134,26 +129,7 @@ impl Leaf {
                 }
             }
         }
-        let events = match self.version {
-            Version::One => "memory.oom_control",
-            Version::Two => "memory.events",
-        };
-        self.oom = self.counter(Controller::Memory, events)?;
-        self.pids = self.counter(Controller::Pids, "pids.events")?;
         Ok(())
-    }
-
-    fn counter(&self, of: Controller, file: &str) -> Result<Option<Counter>, SetupError> {
-        let failed = |e| SetupError::new("watch a budget", e).at(file);
-        self.group(of)
-            .map(|group| {
-                let counter = Counter(group.open_file(file, OFlag::O_RDONLY)?);
-                // Only what happens after a first read is news.
-                counter.read()?;
-                Ok(counter)
-            })
-            .transpose()
-            .map_err(failed)
     }
 
     fn group(&self, of: Controller) -> Option<&Group> {
@@ -218,37 +194,27 @@ impl Leaf {
 
     /// Which budgets were hit, by the kernel's own counters.
     pub fn hits(&self) -> Result<Hits, SetupError> {
-        let read = |counter: &Option<Counter>| {
-            let text = counter.as_ref().map(Counter::read).transpose();
-            text.map_err(|e| SetupError::new("read the counters of the budgets", e))
+        let read = |of, file: &str| {
+            self.group(of)
+                .map(|group| group.read(file))
+                .transpose()
+                .map_err(|e| SetupError::new("read the counters of the budgets", e).at(file))
         };
-        let oom =
-            read(&self.oom)?.map(
-                |events| match (self.version, self.group(Controller::Memory)) {
-                    (Version::One, Some(group)) => v1::oom(group, &events),
-                    _ => v2::oom(&events),
-                },
-            );
-        let pids = read(&self.pids)?.and_then(|events| keyed(&events, "max"));
-        let stat = self
-            .group(Controller::Cpu)
-            .and_then(|g| g.read("cpu.stat").ok());
-        let throttled = stat.and_then(|stat| keyed(&stat, "nr_throttled"));
+        let oom = match (self.version, self.group(Controller::Memory)) {
+            (Version::One, Some(group)) => {
+                read(Controller::Memory, "memory.oom_control")?.map(|text| v1::oom(group, &text))
+            }
+            _ => read(Controller::Memory, "memory.events")?.map(|text| v2::oom(&text)),
+        };
+        let pids = read(Controller::Pids, "pids.events")?.and_then(|text| keyed(&text, "max"));
+        let cpu = read(Controller::Cpu, "cpu.stat")?;
         Ok(Hits {
             oom: oom.unwrap_or(0),
             pids: pids.unwrap_or(0),
-            throttled: throttled.unwrap_or(0),
+            throttled: cpu
+                .and_then(|text| keyed(&text, "nr_throttled"))
+                .unwrap_or(0),
         })
-    }
-
-    /// Descriptors whose POLLPRI says that [`Leaf::hits`], which arms them again, is worth a
-    /// call. On v1 there is none for memory: there hits must be asked for now and then.
-    pub fn wakers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let memory = self.oom.as_ref().filter(|_| self.version == Version::Two);
-        memory
-            .into_iter()
-            .chain(&self.pids)
-            .map(|counter| counter.0.as_fd())
     }
 
     /// Removes it once its last process is gone, and says so if one stays.

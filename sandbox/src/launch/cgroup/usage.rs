@@ -1,10 +1,6 @@
 //! What the kernel counted for a leaf: use, pressure, and limits that were hit.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use belljar_model::{BudgetReport, Budgets, EndedBy};
-use nix::errno::Errno;
 
 use super::group::Folder;
 
@@ -102,22 +98,6 @@ impl Hits {
                 })
             })
             .collect()
-    }
-}
-
-/// A counter file that stays open: reading it again through the same descriptor arms its
-/// POLLPRI for the next change.
-#[derive(Debug)]
-pub(super) struct Counter(pub(super) File);
-
-impl Counter {
-    pub(super) fn read(&self) -> nix::Result<String> {
-        let mut text = [0; 512];
-        let n = self
-            .0
-            .read_at(&mut text, 0)
-            .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
-        Ok(String::from_utf8_lossy(&text[..n]).into_owned())
     }
 }
 

@@ -209,6 +209,6 @@ fn bytes(blocks: u64, s: &Statfs) -> u64 {
 }
 
 /// Bytes on disk below `dir`, for [`Watched::before`].
-pub fn measure(dir: BorrowedFd<'_>) -> u64 {
-    walk(dir, &AtomicBool::new(false))
+pub fn measure(dir: &OwnedFd) -> u64 {
+    walk(dir.as_fd(), &AtomicBool::new(false))
 }
