@@ -15,6 +15,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, fchdir, pivot_root};
 
+use super::disk::ceiling;
 use super::trees::{DEVICES, Trees};
 use crate::SetupError;
 use crate::error::At;
@@ -293,8 +294,10 @@ pub(super) fn temporary(disk: Option<u64>) -> Result<(), SetupError> {
     for dir in ["/tmp", "/home/builder", "/run", "/var/tmp"] {
         folder(Path::new(dir))?;
     }
-    // A disk budget holds for each of them by its size.
-    let size = disk.map(|bytes| bytes.to_string()).unwrap_or_default();
+    // The watch adds them up; their sizes stop what is faster than it.
+    let size = disk
+        .map(|limit| ceiling(limit).to_string())
+        .unwrap_or_default();
     tmpfs("/tmp", "1777", &size, QUIET)?;
     tmpfs("/home/builder", "0755", &size, QUIET)?;
     // /var/tmp is /tmp: some tools insist on it, and one budget covers both.

@@ -19,6 +19,7 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use crate::SetupError;
 use crate::launch::id::RunId;
+use crate::launch::ids::BUILDER_OUTSIDE;
 use crate::launch::remove;
 use crate::launch::sweep::{Found, Swept};
 
@@ -52,7 +53,7 @@ impl Scratch {
             .recursive(true)
             .mode(0o700)
             .create(parent)
-            .map_err(|e| SetupError::new(step, errno(&e)).at(parent).hint(ELSEWHERE))?;
+            .map_err(|e| SetupError::io(step, &e).at(parent).hint(ELSEWHERE))?;
         let fd = open_parent(parent)?;
         let mut tries = 0;
         let (dir, lock) = loop {
@@ -160,7 +161,9 @@ fn open_ours(parent: &OwnedFd, id: RunId) -> nix::Result<Option<OwnedFd>> {
         Mode::empty(),
     ) {
         Ok(dir) => {
-            let ours = fstat(&dir)?.st_uid == geteuid().as_raw();
+            let (owner, me) = (fstat(&dir)?.st_uid, geteuid());
+            // Root's runs hand their folder to the builder's ids, which are nobody else's.
+            let ours = owner == me.as_raw() || me.is_root() && owner == BUILDER_OUTSIDE;
             Ok(ours.then_some(dir))
         }
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => Ok(None),

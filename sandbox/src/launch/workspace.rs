@@ -12,6 +12,7 @@ use belljar_model::WorkspaceWish;
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{Mode, SFlag, mknod};
 
+use super::disk::ceiling;
 use super::ids::Mapping;
 use super::root::{attach, folder, new_fs};
 use super::survey::Survey;
@@ -159,7 +160,7 @@ pub(super) fn mount(
     folder(Path::new("/build"))?;
     attach(&trees.scratch, &at("scratch"))?;
     attach(&trees.lower, &at("lower"))?;
-    let size = disk.map(|bytes| bytes.to_string());
+    let size = disk.map(|limit| ceiling(limit).to_string());
     let options = [("mode", "0755"), ("size", size.as_deref().unwrap_or("50%"))];
     let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     let memory = new_fs("tmpfs", &options, quiet)?;

@@ -10,5 +10,6 @@
 )]
 
 mod cgroup;
+mod disk;
 mod parts;
 mod scratch;

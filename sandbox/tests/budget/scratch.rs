@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use belljar_sandbox::launch::id::RunId;
+use belljar_sandbox::launch::ids::BUILDER_OUTSIDE;
 use belljar_sandbox::launch::scratch::{Scratch, sweep};
 
 use crate::parts::{part, part_as_nobody, passes, ready_and_wait, told, wait_ready};
@@ -225,14 +226,23 @@ mod tier_root {
             sub.clone(),
             sub.parent().unwrap().to_owned(),
         ] {
-            let builder = Some(1_879_102_000.into());
-            nix::unistd::chown(&path, builder, None).unwrap();
+            nix::unistd::chown(&path, Some(BUILDER_OUTSIDE.into()), None).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o0)).unwrap();
         }
         let held = File::open(scratch.path()).unwrap();
         scratch.remove().unwrap();
         assert_eq!(nix::sys::stat::fstat(held.as_fd()).unwrap().st_nlink, 0);
         assert_eq!(entries(parent.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_dead_runs_folder_that_was_handed_to_the_builder_is_swept_by_root() {
+        let parent = tempfile::tempdir().unwrap();
+        let dead = id();
+        let dir = parent.path().join(dead.name());
+        fs::create_dir(&dir).unwrap();
+        nix::unistd::chown(&dir, Some(BUILDER_OUTSIDE.into()), None).unwrap();
+        assert_eq!(sweep(parent.path()).removed, [dead]);
     }
 
     #[test]

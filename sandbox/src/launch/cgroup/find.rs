@@ -5,9 +5,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use nix::errno::Errno;
-
 use crate::SetupError;
+use crate::error::At;
 
 /// A controller that holds a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,12 +47,8 @@ pub(super) struct Map {
 impl Map {
     /// The map of this process.
     pub(super) fn read() -> Result<Self, SetupError> {
-        let read = |path: &'static str| {
-            std::fs::read(path).map_err(|e| {
-                let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
-                SetupError::new("find the caller's cgroup", errno).at(path)
-            })
-        };
+        let read =
+            |path: &'static str| std::fs::read(path).step_at("find the caller's cgroup", path);
         let member = read("/proc/self/cgroup")?;
         let mounts = read("/proc/self/mountinfo")?;
         Ok(Self::parse(

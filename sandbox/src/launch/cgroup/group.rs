@@ -17,7 +17,8 @@ use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{AccessFlags, Pid, UnlinkatFlags, faccessat, unlinkat};
 
-use crate::sys::signal::{pidfd_kill, pidfd_open};
+use crate::sys::process::pidfd_open;
+use crate::sys::signal::pidfd_kill;
 
 const FOLDER: OFlag = OFlag::O_DIRECTORY
     .union(OFlag::O_NOFOLLOW)

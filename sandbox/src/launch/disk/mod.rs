@@ -32,6 +32,12 @@ const ASKED_SHARE: u32 = 3;
 /// A disk with less than one part in this many free is almost full.
 const FULL: u64 = 20;
 
+/// The size of a file system in memory that the budget covers: a little above it, so that the
+/// watch sees the budget exceeded where the kernel refuses to go further.
+pub fn ceiling(limit: u64) -> u64 {
+    limit.saturating_add(1 << 20)
+}
+
 /// What is watched.
 #[derive(Debug)]
 pub struct Watched {
