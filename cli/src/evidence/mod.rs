@@ -4,9 +4,11 @@ mod dir;
 mod error;
 pub mod folder;
 pub mod read;
+pub mod report;
 #[cfg(test)]
 pub mod samples;
 pub mod security;
+pub mod verdict;
 
 pub use error::EvidenceError;
 

@@ -1,0 +1,3 @@
+//! What people read: the text on a terminal and the Markdown summary, from the documents alone.
+
+pub mod escape;
