@@ -49,25 +49,49 @@ pub fn code(text: &str) -> String {
 
 /// Plain Markdown text: everything that could be markup is escaped, and nobody is mentioned.
 pub fn plain(text: &str) -> String {
+    let text = line(text);
     let mut out = String::with_capacity(text.len());
     let mut in_code = false;
-    for c in line(text).chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         // Forges look for names and numbers after all markup is gone, but not in code.
         let code = matches!(c, '@' | '#');
         if code != in_code {
             out.push('`');
             in_code = code;
         }
-        if c.is_ascii_punctuation()
-            && !code
-            && !matches!(c, '.' | ',' | ';' | '\'' | '"' | '/' | '%' | '?')
-        {
+        let harmless = match c {
+            '.' | ',' | ';' | '\'' | '"' | '/' | '%' | '?' => true,
+            // Markup only at the start of a line.
+            '-' | '+' | '=' | '(' | ')' => !out.is_empty(),
+            // Forges make links of addresses.
+            ':' => !out.is_empty() && chars.peek() != Some(&'/'),
+            c => !c.is_ascii_punctuation(),
+        };
+        if !harmless && !code {
             out.push('\\');
         }
         out.push(c);
     }
     if in_code {
         out.push('`');
+    }
+    out
+}
+
+/// A sentence of belljar's own, which may quote a build: what stands between backticks becomes
+/// code, the rest is [`plain`].
+pub fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return plain(text);
+    }
+    let mut out = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        match i % 2 {
+            0 => out.push_str(&plain(part)),
+            _ => out.push_str(&code(part)),
+        }
     }
     out
 }
@@ -156,6 +180,14 @@ mod tests {
             let wanted = line(&text);
             let wanted = if wanted.trim().is_empty() { format!("\"{wanted}\"") } else { wanted };
             prop_assert_eq!(shown, wanted);
+        }
+
+        #[test]
+        fn prose_is_text_and_code(text in nasty()) {
+            for event in cell(&prose(&text)) {
+                let harmless = matches!(event, Event::Text(_) | Event::Code(_));
+                prop_assert!(harmless, "{event:?} from {text:?}");
+            }
         }
 
         #[test]

@@ -1,0 +1,154 @@
+//! The report for a terminal. Colours stand in the text; whoever prints it where they don't
+//! belong strips them. No meaning is in a colour alone.
+
+use std::fmt::Write as _;
+
+use belljar_model::{Class, Difference, Differences, ResultDoc, State, Verdict};
+use owo_colors::{OwoColorize as _, Style};
+
+use super::escape::line;
+use super::words;
+
+/// Differing outputs shown before the rest is counted.
+const SHOWN: usize = 10;
+
+/// What to show.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The evidence folder as the reader calls it; absent where nothing was written.
+    pub evidence: Option<&'a str>,
+    /// What is held, and the layers that stand.
+    pub verbose: bool,
+}
+
+/// The whole report: the first line begins with `belljar:`, the others are indented.
+pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Options<'_>) -> String {
+    let mut out = String::new();
+    let word = doc.verdict.map_or(&*doc.command, |v| v.word());
+    let _ = writeln!(
+        out,
+        "belljar: {}: {}",
+        word.style(style(doc)),
+        words::headline(doc)
+    );
+    for why in &doc.incomplete {
+        let _ = writeln!(out, "  because {}", line(why));
+    }
+    if let Some(differences) = differences {
+        outputs(&mut out, differences);
+    }
+    if doc.counts.scratch_differences > 0 {
+        let n = words::count(doc.counts.scratch_differences, "difference");
+        let _ = writeln!(
+            out,
+            "  {n} in scratch files, not counted (--strict-outputs counts them)"
+        );
+    }
+    variations(&mut out, doc, options.verbose);
+    layers(&mut out, doc, options.verbose);
+    if let Some(n) = doc.egress.get(&Class::External) {
+        let _ = writeln!(
+            out,
+            "  {} to the outside, none of which left",
+            words::count(*n, "call")
+        );
+    }
+    for hint in &doc.hints {
+        let _ = writeln!(out, "  {} {}", "hint:".bold(), line(hint));
+    }
+    if let Some(folder) = options.evidence {
+        let folder = line(folder);
+        let _ = writeln!(
+            out,
+            "  evidence: {}/result.json",
+            folder.trim_end_matches('/')
+        );
+    }
+    out
+}
+
+fn style(doc: &ResultDoc) -> Style {
+    let good = Style::new().green().bold();
+    let bad = Style::new().red().bold();
+    let open = Style::new().yellow().bold();
+    match doc.verdict {
+        Some(Verdict::Reproducible) => good,
+        Some(Verdict::Incomplete) => open,
+        Some(_) => bad,
+        None if doc.exit_code == 0 => good,
+        None => bad,
+    }
+}
+
+fn outputs(out: &mut String, differences: &Differences) {
+    let gating: Vec<&Difference> = differences.gating().collect();
+    for difference in gating.iter().take(SHOWN) {
+        let what = words::difference(&difference.kind);
+        let _ = writeln!(out, "  {}: {what}", difference.path.bold());
+        for cause in &difference.causes {
+            let sure = words::confidence(cause.confidence);
+            let _ = writeln!(
+                out,
+                "    cause: {} ({sure}): {}",
+                line(&cause.slug),
+                line(&cause.evidence)
+            );
+            if !cause.fix.is_empty() {
+                let _ = writeln!(out, "    fix: {}", line(&cause.fix));
+            }
+        }
+    }
+    let more = gating.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more, in determinism/differences.json");
+    }
+}
+
+fn variations(out: &mut String, doc: &ResultDoc, verbose: bool) {
+    let list = |all: &[belljar_model::Variation]| {
+        let names: Vec<_> = all.iter().map(|v| words::variation(*v, doc)).collect();
+        names.join(", ")
+    };
+    let of = &doc.variations;
+    if !of.varied.is_empty() {
+        let _ = writeln!(out, "  varied: {}", list(&of.varied));
+    }
+    // Where no second run was made, nothing was to have an effect.
+    if !of.ineffective.is_empty() && doc.runs.len() > 1 {
+        let _ = writeln!(out, "  without effect: {}", list(&of.ineffective));
+    }
+    if verbose && !of.held.is_empty() {
+        let _ = writeln!(out, "  held: {}", line(&of.held.join(", ")));
+    }
+}
+
+fn layers(out: &mut String, doc: &ResultDoc, verbose: bool) {
+    let Some(run) = doc.runs.first() else { return };
+    for layer in &run.layers {
+        let short = matches!(layer.state, State::Partial | State::Missing);
+        if !short && !(verbose && layer.state == State::Full) {
+            continue;
+        }
+        let name = layer.layer.name();
+        if !short {
+            let _ = writeln!(out, "  layer {name}: {}", line(&layer.got));
+            continue;
+        }
+        let why = layer
+            .why
+            .as_deref()
+            .map_or(String::new(), |w| format!(": {}", line(w)));
+        let _ = writeln!(
+            out,
+            "  layer {name}: wanted {}, got {}{why}",
+            line(&layer.wanted),
+            line(&layer.got)
+        );
+        if let (true, Some(fix)) = (verbose, &layer.fix) {
+            let _ = writeln!(out, "    fix: {}", line(fix));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
