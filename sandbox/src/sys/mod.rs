@@ -16,3 +16,4 @@ pub mod signal;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod xattr;
