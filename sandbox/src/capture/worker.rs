@@ -153,7 +153,9 @@ impl<'w, 'a> Worker<'w, 'a> {
         }
         if let Some(lower) = lower {
             let before = fstat(lower).map_err(failed)?;
-            if before.st_mode == status.st_mode {
+            // A copy does not take over set-id bits.
+            let bits = if self.walk.overlay() { 0o7777 } else { 0o777 };
+            if before.st_mode & bits == status.st_mode & bits {
                 return Ok(opaque);
             }
         }
@@ -168,7 +170,12 @@ impl<'w, 'a> Worker<'w, 'a> {
         let here: HashSet<&[u8]> = top.iter().map(|n| n.name.to_bytes()).collect();
         let listed = open_at(lower.as_fd(), ".", LIST).and_then(names);
         for name in listed.map_err(|e| CaptureError::io("list the source folder", path, e))? {
-            if !here.contains(name.name.to_bytes()) {
+            // Sockets and devices are not copied.
+            let copied = !matches!(
+                name.hint,
+                Some(Type::Socket | Type::CharacterDevice | Type::BlockDevice)
+            );
+            if !here.contains(name.name.to_bytes()) && (copied || self.walk.overlay()) {
                 self.delete(join(path, name.name.to_bytes())?);
             }
         }

@@ -162,6 +162,12 @@ impl<'a> Session<'a> {
         let workspace = Workspace {
             upper: ended.written,
             lower,
+            hidden: self
+                .host
+                .hidden
+                .iter()
+                .map(|p| p.as_path().into())
+                .collect(),
             rung,
             started_ns: ended.started_ns,
             offset_s,
