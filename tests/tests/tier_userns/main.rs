@@ -4,6 +4,7 @@
 //! or the test would prove nothing.
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod descriptors;
 mod identity;
 mod kernel;
