@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -289,7 +288,7 @@ fn a_process_may_still_trace_its_child() {
         if let Err(e) = restrict(&[Path::new("/dev")]) {
             return e.to_string();
         }
-        let Ok(mut child) = Command::new("sleep").arg("60").arg0("traced").spawn() else {
+        let Ok(mut child) = Command::new("sleep").arg("60").spawn() else {
             return "no child".into();
         };
         let pid = u64::from(child.id());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use libc as c;
 use serde::de::DeserializeOwned;
 
 #[path = "../../../../seccomp/rules.rs"]
@@ -156,4 +157,39 @@ fn beside(test: &Test) -> BTreeSet<u64> {
     let high: Vec<u64> = values.iter().map(|v| v | 1 << 32).collect();
     values.extend(high);
     values
+}
+
+#[test]
+fn constants_are_those_of_the_headers() {
+    let constants = load().constants;
+    macro_rules! same {
+        ($($name:ident)*) => {$({
+            let theirs = i64::from(c::$name).cast_unsigned();
+            assert_eq!(constants[stringify!($name)], theirs, stringify!($name));
+        })*};
+    }
+    same!(CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET);
+    same!(S_IFMT S_IFCHR S_IFBLK S_ISUID S_ISGID O_CREAT);
+    same!(AF_UNIX AF_INET AF_INET6 AF_NETLINK SOCK_STREAM SOCK_DGRAM SOCK_NONBLOCK SOCK_CLOEXEC);
+    same!(IPPROTO_TCP IPPROTO_UDP NETLINK_ROUTE TCP_ULP);
+    same!(PR_SET_SECUREBITS PR_MCE_KILL PR_SET_MM PR_SCHED_CORE ADDR_NO_RANDOMIZE);
+    same!(CLOCK_REALTIME CLOCK_REALTIME_COARSE CLOCK_REALTIME_ALARM CLOCK_TAI TIMER_ABSTIME TFD_TIMER_ABSTIME);
+    same!(FUTEX_LOCK_PI FUTEX_CLOCK_REALTIME);
+    macro_rules! same_request {
+        ($($name:ident)*) => {$(assert_eq!(constants[stringify!($name)], c::$name as u64, stringify!($name));)*};
+    }
+    same_request!(TIOCSTI TIOCLINUX TIOCCONS TIOCSETD FS_IOC_SETFLAGS FS_IOC32_SETFLAGS FS_IOC_SETVERSION);
+    same_request!(FS_IOC32_SETVERSION FICLONE FICLONERANGE);
+    let tmpfile = c::O_TMPFILE & !c::O_DIRECTORY;
+    assert_eq!(constants["__O_TMPFILE"], i64::from(tmpfile).cast_unsigned());
+    for (word, op) in [
+        ("FUTEX_WAIT_BITSET_REALTIME", c::FUTEX_WAIT_BITSET),
+        ("FUTEX_WAIT_REQUEUE_PI_REALTIME", c::FUTEX_WAIT_REQUEUE_PI),
+        ("FUTEX_LOCK_PI2_REALTIME", c::FUTEX_LOCK_PI2),
+    ] {
+        assert_eq!(
+            constants[word],
+            i64::from(op | c::FUTEX_CLOCK_REALTIME).cast_unsigned()
+        );
+    }
 }
