@@ -33,6 +33,9 @@ use crate::sys::process::{
 /// The host name inside, everywhere.
 const HOST_NAME: &str = "belljar";
 
+/// What the command line of pid 1 says, everywhere.
+const INIT_NAME: &str = "belljar-init";
+
 /// What init is started with.
 pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
@@ -83,6 +86,7 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     root::populate(&job.host.entries, &taken)?;
     root::devices(&taken)?;
     root::proc()?;
+    forget_command_line()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
     root::temporary(job.plan.budgets.disk_bytes)?;
@@ -109,6 +113,41 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
         .send_with(&FromInit::SetUp { layers }, &fds)
         .step("report to the supervisor")?;
     start_build(job, terminal.as_ref().map(|(_, slave)| slave))
+}
+
+/// Overwrites the arguments that init was forked with. Anybody inside may read the command line of
+/// pid 1, and belljar's own tells paths of the host and values of variables.
+fn forget_command_line() -> Result<(), SetupError> {
+    let step = "overwrite init's command line";
+    let stat = fs::read_to_string("/proc/self/stat").step_at(step, "/proc/self/stat")?;
+    // Fields 48 and 49 of proc(5): where the arguments start and end. The second is the program's
+    // name in parentheses, and may hold anything.
+    let mut fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(45);
+    let mut place = || fields.next().and_then(|f| f.parse::<u64>().ok());
+    let (Some(start), Some(end)) = (place(), place()) else {
+        return Err(SetupError::refused(
+            step,
+            "the kernel does not say where it is",
+        ));
+    };
+    let mut text = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
+    let shown = text.len().saturating_sub(2).min(INIT_NAME.len());
+    text[..shown].copy_from_slice(&INIT_NAME.as_bytes()[..shown]);
+    // A last byte that is not NUL makes the kernel show the first string alone, so that the length
+    // of what stood here is not told either.
+    if let Some(last) = text.last_mut() {
+        *last = b'.';
+    }
+    let memory = fs::File::options()
+        .write(true)
+        .open("/proc/self/mem")
+        .step_at(step, "/proc/self/mem")?;
+    std::os::unix::fs::FileExt::write_all_at(&memory, &text, start).step_at(step, "/proc/self/mem")
 }
 
 /// Waits for the maps, takes the builder's ids, and ties init's life to the launcher's.
