@@ -27,6 +27,15 @@ pub enum Class {
 }
 
 impl Class {
+    /// The class of a set-up that failed: the sandbox knows whether it was the command itself.
+    pub fn of_setup(e: &SetupError) -> Self {
+        match e.exit_code() {
+            exit::NOT_FOUND => Self::NotFound,
+            exit::NOT_EXECUTABLE => Self::NotExecutable,
+            exit::INTERRUPTED => Self::Interrupted,
+            _ => Self::Setup,
+        }
+    }
     /// The exit code of this class.
     pub fn exit_code(self) -> u8 {
         match self {

@@ -11,6 +11,7 @@ mod config;
 mod errors;
 mod evidence;
 mod exit;
+mod ui;
 
 use std::process::ExitCode;
 

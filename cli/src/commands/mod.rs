@@ -10,6 +10,7 @@ mod man;
 mod plan;
 mod run;
 mod verify;
+mod work;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,14 +1,117 @@
-//! `belljar verify`.
+//! `belljar verify`: a pair, the comparison, the verdict.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use belljar_model::{Label, Plan};
+use belljar_sandbox::SetupError;
+use belljar_sandbox::launch::Session;
+
+use super::plan;
+use super::work::{Ran, Work, facts};
 use crate::args::VerifyArgs;
-use crate::errors::{Class, CommandError};
+use crate::config::Typed;
+use crate::errors::CommandError;
+use crate::evidence::verdict::{self, NoRun};
 
-/// Not there yet, and says so.
-pub fn run(_args: &VerifyArgs) -> Result<ExitCode, CommandError> {
-    Err(CommandError::new(
-        Class::Setup,
-        "this build of belljar has no `verify` yet",
-    ))
+/// What became of the runs.
+struct Pair {
+    a: Result<Ran, NoRun>,
+    /// Absent where A left nothing to compare with.
+    b: Option<Result<Ran, NoRun>>,
+    offset_s: Option<i64>,
+}
+
+/// Runs the command twice and compares.
+pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
+    let prepared = plan::prepare(Typed::Verify(args))?;
+    let plan = &prepared.plan;
+    let mut work = Work::begin(&prepared, true)?;
+    let pair = runs(&mut work, plan);
+    let told = [Some(&pair.a), pair.b.as_ref()];
+    let told = told
+        .into_iter()
+        .flatten()
+        .filter_map(|run| run.as_ref().ok())
+        .map(Ran::told);
+    let b = pair.b.as_ref().map(|b| facts(b, plan));
+    let judgement = verdict::pair(plan, facts(&pair.a, plan), b, None, work.troubles());
+    let offset_s = pair.offset_s;
+    Ok(work.end("verify", told.collect(), None, judgement, offset_s))
+}
+
+fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
+    let only_a = |a| Pair {
+        a,
+        b: None,
+        offset_s: None,
+    };
+    let mut session = match work.session() {
+        Ok(session) => session,
+        Err(no_run) => return only_a(Err(no_run)),
+    };
+    // A skew that can't be had is no reason to build for an hour first.
+    if let Err(no_run) = offset(work, plan, &session, now_s()) {
+        return only_a(Err(no_run));
+    }
+    let a = work.run(&mut session, Label::A, 0, true);
+    let Ok(ran) = &a else { return only_a(a) };
+    if !ran.passed() {
+        return only_a(a);
+    }
+    if let Some(no_run) = work.interrupted() {
+        return Pair {
+            b: Some(Err(no_run)),
+            ..only_a(a)
+        };
+    }
+    let a_start = ran
+        .told()
+        .report
+        .when
+        .window
+        .start_ns
+        .div_euclid(1_000_000_000);
+    match offset(work, plan, &session, a_start) {
+        Ok(offset_s) => {
+            let b = work.run(&mut session, Label::B, offset_s, true);
+            Pair {
+                a,
+                b: Some(b),
+                offset_s: Some(offset_s),
+            }
+        }
+        Err(no_run) => Pair {
+            b: Some(Err(no_run)),
+            ..only_a(a)
+        },
+    }
+}
+
+/// By how much run B's clock is moved, if it starts now.
+fn offset(
+    work: &mut Work<'_>,
+    plan: &Plan,
+    session: &Session<'_>,
+    a_start: i64,
+) -> Result<i64, NoRun> {
+    let Some(clock) = &plan.clock else {
+        return Ok(0);
+    };
+    clock
+        .skew
+        .resolve(a_start, now_s(), session.survey().newest_s)
+        .map_err(|e| {
+            work.failed(
+                SetupError::refused("move the clock of run B", e.to_string())
+                    .hint("choose another --skew; `auto` finds one that no input is newer than"),
+            )
+        })
+}
+
+fn now_s() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }

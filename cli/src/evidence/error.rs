@@ -48,6 +48,9 @@ pub enum EvidenceError {
         /// The parser's words.
         why: String,
     },
+    /// It was written already.
+    #[error("evidence is written once")]
+    Done,
     /// A path that would lead out of the folder.
     #[error("{path} is no path below the evidence folder")]
     Outside {
@@ -76,7 +79,7 @@ impl EvidenceError {
             Self::NotOurs { .. } => Some("move it away, or name another folder with --evidence"),
             Self::Busy { .. } => Some("give each command that runs at one time its own --evidence"),
             Self::Malformed { .. } => Some("run the command again to write it anew"),
-            Self::Outside { .. } => None,
+            Self::Done | Self::Outside { .. } => None,
         }
     }
 }

@@ -197,12 +197,12 @@ pub struct Growing {
     to: BufWriter<Hashing>,
 }
 
-impl Write for Growing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to.write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+impl Growing {
+    /// Writes what comes next.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), EvidenceError> {
+        self.to
+            .write_all(bytes)
+            .map_err(refused("write", self.path.clone()))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod report;
 #[cfg(test)]
 pub mod samples;
 pub mod security;
+pub mod story;
 pub mod verdict;
 
 pub use error::EvidenceError;

@@ -8,6 +8,9 @@ use belljar_model::{
 
 use crate::errors::Class;
 
+/// Why a build that left nothing can't be judged.
+pub const NO_OUTPUTS: &str = "the build left no outputs";
+
 /// What the verdict needs to know of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct RunFacts<'a> {
@@ -304,16 +307,15 @@ fn clock_doubt(report: &RunReport) -> Option<String> {
 }
 
 fn lost<'a>(runs: &'a [RunFacts<'_>]) -> impl Iterator<Item = String> + use<'a> {
-    runs.iter()
-        .filter_map(|run| run.report.ok())
-        .filter(|r| r.records_lost > 0)
-        .map(|r| {
-            format!(
-                "{} egress records of run {} were lost",
-                r.records_lost,
-                name(r.run)
-            )
-        })
+    let reports = runs.iter().filter_map(|run| run.report.ok());
+    reports.filter(|r| r.records_lost > 0).map(|r| {
+        let records = if r.records_lost == 1 {
+            "record of run"
+        } else {
+            "records of run"
+        };
+        format!("lost {} egress {records} {}", r.records_lost, name(r.run))
+    })
 }
 
 /// B under a budget that A kept: whether the variation is to blame is not known.
@@ -345,7 +347,7 @@ fn unseen(
         return vec!["the outputs could not be compared".into()];
     }
     if in_a == 0 && in_b == 0 && !plan.outputs.allow_empty {
-        return vec!["the build left no outputs".into()];
+        return vec![NO_OUTPUTS.into()];
     }
     vec![]
 }

@@ -88,7 +88,7 @@ fn a_commit_leaves_its_files_and_nothing_else() {
     put(&mut staging, &PAIR, "new");
     let mut log = staging.start(&"logs/b.log".into()).unwrap();
     for _ in 0..10_000 {
-        log.write_all(b"0123456789").unwrap();
+        log.add(b"0123456789").unwrap();
     }
     staging.finish(log).unwrap();
     let mut doc = samples::result("verify");

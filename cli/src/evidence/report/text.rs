@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::{Class, Difference, Differences, ResultDoc, State, Verdict};
+use belljar_model::{Class, Difference, Differences, EndedBy, ResultDoc, State, Verdict};
 use owo_colors::{OwoColorize as _, Style};
 
 use super::escape::line;
@@ -31,8 +31,11 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
         word.style(style(doc)),
         words::headline(doc)
     );
+    // A single run that failed by itself has its own code, whatever else is missing.
+    let by_itself = doc.verdict.is_none() && doc.ended_by == EndedBy::Command;
+    let word = if by_itself { "besides:" } else { "because:" };
     for why in &doc.incomplete {
-        let _ = writeln!(out, "  because {}", line(why));
+        let _ = writeln!(out, "  {word} {}", line(why));
     }
     if let Some(differences) = differences {
         outputs(&mut out, differences);

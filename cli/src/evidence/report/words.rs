@@ -136,15 +136,10 @@ pub fn headline(doc: &ResultDoc) -> String {
             )
         }
         Some(Verdict::Differs) => {
-            let are = if counts.differences == 1 {
-                "difference"
-            } else {
-                "differences"
-            };
+            let are = if counts.differences == 1 { "is" } else { "are" };
             format!(
-                "{} {are} in {}",
-                counts.differences,
-                count(counts.outputs, "output")
+                "{} {are} not the same in both runs",
+                count(counts.differences, "output")
             )
         }
         Some(Verdict::BuildFailed) => format!("run A {}", ended(Label::A)),

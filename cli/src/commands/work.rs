@@ -1,0 +1,300 @@
+//! What `run` and `verify` share: the runs themselves, and the end, at which evidence is written
+//! and the result is said.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
+use belljar_sandbox::SetupError;
+use belljar_sandbox::capture::{CaptureError, Captured, capture};
+use belljar_sandbox::launch::{Asked, Outcome, Session, Stop};
+use jiff::Timestamp;
+
+use super::plan::Prepared;
+use crate::errors::{Class, CommandError};
+use crate::evidence::EvidenceError;
+use crate::evidence::folder::Staging;
+use crate::evidence::report::text;
+use crate::evidence::story::{Story, Told, no_facts};
+use crate::evidence::verdict::{Judgement, NoRun, RunFacts};
+use crate::ui::Screen;
+
+/// A command at work.
+#[derive(Debug)]
+pub struct Work<'a> {
+    prepared: &'a Prepared,
+    stop: Stop,
+    screen: Screen,
+    /// Where evidence is gathered, or why it can't be.
+    evidence: Result<Staging, EvidenceError>,
+    started: Timestamp,
+    /// Why the command did not run, with the paths that evidence may not hold.
+    failure: Option<CommandError>,
+    trouble: Vec<String>,
+    hints: Vec<String>,
+}
+
+/// A run that was made.
+#[derive(Debug)]
+pub struct Ran {
+    outcome: Outcome,
+    captured: Option<Captured>,
+}
+
+impl Ran {
+    /// As evidence wants it.
+    pub fn told(&self) -> Told<'_> {
+        Told {
+            report: &self.outcome.report,
+            budgets: &self.outcome.budgets,
+            egress: &self.outcome.egress,
+            selftest: &self.outcome.selftest,
+            manifest: self.captured.as_ref().map(|c| &c.manifest),
+        }
+    }
+
+    /// Whether the command ended with 0 by itself.
+    pub fn passed(&self) -> bool {
+        let report = &self.outcome.report;
+        report.ended_by == belljar_model::EndedBy::Command && report.status == Some(0)
+    }
+}
+
+/// What the verdict needs of a run, made or not.
+pub fn facts<'a>(run: &'a Result<Ran, NoRun>, plan: &Plan) -> RunFacts<'a> {
+    match run {
+        Ok(ran) => ran.told().facts(plan),
+        Err(no_run) => no_facts(no_run),
+    }
+}
+
+impl<'a> Work<'a> {
+    /// Says what the caller should know, and opens the evidence folder.
+    pub fn begin(prepared: &'a Prepared, pair: bool) -> Result<Self, CommandError> {
+        let stop = Stop::install()?;
+        let host = &prepared.host;
+        let evidence = Staging::open(&host.evidence, &host.root, host.owner);
+        if !prepared.voice.quiet {
+            for notice in &prepared.notices {
+                say(&format!("belljar: {notice}\n"));
+            }
+        }
+        if let Err(e) = &evidence {
+            // Now, and not only after an hour of building.
+            unwritten(e).print();
+        }
+        Ok(Self {
+            prepared,
+            stop,
+            screen: Screen::new(pair, prepared.plan.streams, prepared.voice),
+            evidence,
+            started: Timestamp::now(),
+            failure: None,
+            trouble: Vec::new(),
+            hints: Vec::new(),
+        })
+    }
+
+    /// Looks at the source tree.
+    pub fn session(&mut self) -> Result<Session<'a>, NoRun> {
+        let prepared = self.prepared;
+        Session::prepare(&prepared.plan, &prepared.host).map_err(|e| self.failed(e))
+    }
+
+    /// One run, with its output shown and logged. `read`: read its outputs if it passes.
+    pub fn run(
+        &mut self,
+        session: &mut Session<'_>,
+        label: Label,
+        offset_s: i64,
+        read: bool,
+    ) -> Result<Ran, NoRun> {
+        let log = format!("logs/{}.log", label.lower());
+        let log = self.staged(|staging| staging.start(&log.into()));
+        self.screen.begin(log);
+        let outcome = session.run(label, offset_s, &mut self.screen, &self.stop);
+        match self.screen.end() {
+            Ok(Some(log)) => {
+                self.staged(|staging| staging.finish(log));
+            }
+            Ok(None) => {}
+            Err(e) => self.lose_evidence(e),
+        }
+        let outcome = outcome.map_err(|e| self.failed(e))?;
+        let mut ran = Ran {
+            outcome,
+            captured: None,
+        };
+        if read && ran.passed() {
+            match self.capture(&ran.outcome, label) {
+                Ok(captured) => ran.captured = Some(captured),
+                Err(e) => {
+                    self.trouble.push(e.to_string());
+                    self.hints.push(e.hint().to_owned());
+                }
+            }
+        }
+        Ok(ran)
+    }
+
+    fn capture(&mut self, outcome: &Outcome, label: Label) -> Result<Captured, CaptureError> {
+        let plan = &self.prepared.plan;
+        let captured = capture(&outcome.workspace, &plan.outputs, &plan.cwd, label)?;
+        for glob in &captured.unmatched {
+            let why = format!("no output of run {} matches `{glob}`", name(label));
+            self.trouble.push(why);
+        }
+        Ok(captured)
+    }
+
+    /// Something after the runs went wrong: no statement can be made.
+    pub fn trouble(&mut self, why: String, hint: Option<String>) {
+        self.trouble.push(why);
+        self.hints.extend(hint);
+    }
+
+    /// What went wrong after the runs.
+    pub fn troubles(&self) -> &[String] {
+        &self.trouble
+    }
+
+    /// Whether somebody asked belljar to stop while no run was there to hear it.
+    pub fn interrupted(&self) -> Option<NoRun> {
+        let asked = std::iter::from_fn(|| self.stop.next()).any(|asked| asked == Asked::Stop);
+        asked.then(|| NoRun {
+            class: Class::Interrupted,
+            sentence: "interrupted".into(),
+        })
+    }
+
+    /// The command did not run. What evidence may hold of the reason has no path of the host.
+    pub fn failed(&mut self, e: SetupError) -> NoRun {
+        self.hints.extend(e.hint.clone());
+        let class = Class::of_setup(&e);
+        let sentence = SetupError {
+            path: None,
+            ..e.clone()
+        }
+        .to_string();
+        self.failure = Some(e.into());
+        NoRun { class, sentence }
+    }
+
+    /// Does something with the staged evidence, while there is any.
+    pub fn staged<T>(
+        &mut self,
+        f: impl FnOnce(&mut Staging) -> Result<T, EvidenceError>,
+    ) -> Option<T> {
+        match f(self.evidence.as_mut().ok()?) {
+            Ok(done) => Some(done),
+            Err(e) => {
+                self.lose_evidence(e);
+                None
+            }
+        }
+    }
+
+    fn lose_evidence(&mut self, e: EvidenceError) {
+        unwritten(&e).print();
+        self.evidence = Err(e);
+    }
+
+    /// Writes evidence, says the result, and gives the exit code.
+    pub fn end(
+        mut self,
+        command: &'static str,
+        runs: Vec<Told<'_>>,
+        differences: Option<&Differences>,
+        judgement: Judgement,
+        offset_s: Option<i64>,
+    ) -> ExitCode {
+        let story = Story {
+            command,
+            plan: &self.prepared.plan,
+            runs,
+            differences,
+            judgement,
+            hints: std::mem::take(&mut self.hints),
+            when: ResultWhen {
+                started: self.started.to_string(),
+                ended: Timestamp::now().to_string(),
+                offset_s,
+                kernel: kernel(),
+            },
+        };
+        let mut doc = story.document();
+        self.staged(|staging| story.write(&doc, staging));
+        let written = match std::mem::replace(&mut self.evidence, Err(EvidenceError::Done)) {
+            Ok(staging) => staging
+                .commit(&mut doc)
+                .inspect_err(|e| unwritten(e).print())
+                .is_ok(),
+            Err(_) => false,
+        };
+        self.say(&doc, differences, written);
+        ExitCode::from(code(&doc, written))
+    }
+
+    fn say(&self, doc: &ResultDoc, differences: Option<&Differences>, written: bool) {
+        let voice = self.prepared.voice;
+        if voice.json {
+            // A reader that closed the pipe has had enough.
+            let _ = super::print(&crate::evidence::json(doc));
+        }
+        if let Some(failure) = &self.failure {
+            failure.print();
+        } else if !voice.quiet || doc.exit_code != 0 {
+            let folder = shown(&self.prepared.host.evidence);
+            let options = text::Options {
+                evidence: written.then_some(&folder),
+                verbose: voice.verbose,
+            };
+            say(&text::render(doc, differences, options));
+        }
+    }
+}
+
+/// The exit code: evidence that could not be written changes it, but not over a set-up failure or
+/// an interrupt, after which nobody counts on evidence. It never changes the verdict.
+fn code(doc: &ResultDoc, written: bool) -> u8 {
+    use belljar_model::EndedBy::{Interrupt, Setup};
+    let kept = written || matches!(doc.ended_by, Setup | Interrupt);
+    if kept {
+        doc.exit_code
+    } else {
+        exit::INCOMPLETE
+    }
+}
+
+fn unwritten(e: &EvidenceError) -> CommandError {
+    let error = CommandError::incomplete(format!("evidence is not written: {e}"));
+    match e.hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// belljar's own words go to stderr; that it is gone is no further error.
+pub fn say(text: &str) {
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+fn name(label: Label) -> char {
+    match label {
+        Label::A => 'A',
+        Label::B => 'B',
+    }
+}
+
+/// A path as the caller would type it: relative where it is below the current folder.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok());
+    below.unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}

@@ -1,0 +1,118 @@
+//! One line that says that a run goes on, drawn only where it can be erased again, and only
+//! while the build itself says nothing.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use belljar_model::Label;
+
+/// A build that says something more often than this needs no line.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Back to the start of the line, and away with it.
+const ERASE: &str = "\r\x1b[2K";
+
+/// The state of the line.
+#[derive(Debug)]
+pub struct Progress {
+    drawn: bool,
+    /// The build's last output ended a line: only then is there a line to draw on.
+    at_start: bool,
+    last_output: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            drawn: false,
+            at_start: true,
+            last_output: Instant::now(),
+        }
+    }
+}
+
+impl Progress {
+    /// The build's output was shown.
+    pub fn shown(&mut self, bytes: &[u8]) {
+        self.at_start = bytes.last().is_none_or(|b| *b == b'\n');
+        self.last_output = Instant::now();
+    }
+
+    /// Draws the line, where it is of use.
+    pub fn draw(&mut self, to: &mut impl Write, run: Option<Label>, elapsed: Duration) {
+        if !self.at_start || self.last_output.elapsed() < SILENCE {
+            return;
+        }
+        let what = match run {
+            None => "the command",
+            Some(Label::A) => "run A",
+            Some(Label::B) => "run B, the clock moved,",
+        };
+        // A terminal that is gone is no error.
+        let _ = write!(to, "{ERASE}belljar: {what} {}", time(elapsed));
+        let _ = to.flush();
+        self.drawn = true;
+    }
+
+    /// Takes the line away.
+    pub fn erase(&mut self, to: &mut impl Write) {
+        if self.drawn {
+            let _ = to.write_all(ERASE.as_bytes());
+            let _ = to.flush();
+            self.drawn = false;
+        }
+    }
+}
+
+/// `12 s`, `3 min 05 s`, `2 h 03 min`.
+fn time(elapsed: Duration) -> String {
+    let s = elapsed.as_secs();
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent() -> Progress {
+        let last_output = Instant::now().checked_sub(SILENCE * 2).unwrap();
+        Progress {
+            last_output,
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn drawn_in_silence_and_erased() {
+        let (mut progress, mut out) = (silent(), Vec::new());
+        progress.draw(&mut out, Some(Label::A), Duration::from_secs(65));
+        progress.erase(&mut out);
+        progress.erase(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!("{ERASE}belljar: run A 1 min 05 s{ERASE}")
+        );
+    }
+
+    #[test]
+    fn not_drawn_into_a_line_of_the_build_nor_while_it_speaks() {
+        let (mut progress, mut out) = (silent(), Vec::new());
+        progress.at_start = false;
+        progress.draw(&mut out, None, Duration::from_secs(5));
+        progress.shown(b"done\n");
+        progress.draw(&mut out, None, Duration::from_secs(5));
+        assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn times() {
+        let of = |s| time(Duration::from_secs(s));
+        assert_eq!(
+            [of(0), of(59), of(60), of(3599), of(7380)],
+            ["0 s", "59 s", "1 min 00 s", "59 min 59 s", "2 h 03 min"]
+        );
+    }
+}
