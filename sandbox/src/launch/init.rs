@@ -83,13 +83,14 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
         None => Trees::take(job.host, job.scratch)?,
     };
     root::enter_new_root()?;
+    // First, since entries may stand in them.
+    root::temporary(job.plan.budgets.disk_bytes)?;
     root::populate(&job.host.entries, &taken)?;
     root::devices(&taken)?;
     root::proc()?;
     forget_command_line()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
-    root::temporary(job.plan.budgets.disk_bytes)?;
     let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
     let mut layers = namespaces(job)?;
     root::mask_proc(&taken)?;

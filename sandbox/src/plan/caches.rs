@@ -1,11 +1,13 @@
 //! Download caches of the host: read-only lower layers, so that a warm cache serves a build that
 //! has no network. What a tool writes into one is dropped with the run.
 
+mod registry;
 mod wheels;
+mod zip;
 
 use std::path::{Path, PathBuf};
 
-use belljar_model::{CacheKind, OsText};
+use belljar_model::{CacheKind, EnvValue, OsText};
 
 use super::error::{name, shown};
 use super::{Caller, HostEntry, HostEntryKind, PlanError, View};
@@ -16,7 +18,7 @@ pub(super) struct Caches {
     /// What stands inside.
     pub(super) entries: Vec<HostEntry>,
     /// Variables that keep the tool from asking the network for what may be newer.
-    pub(super) vars: Vec<(&'static str, &'static str)>,
+    pub(super) vars: Vec<(&'static str, EnvValue)>,
 }
 
 /// Finds a cache, and refuses where there is none to find.
@@ -40,7 +42,14 @@ pub(super) fn find(
             if view.is_folder(&git) {
                 into.layer(kind, &git, "/home/builder/.cargo/git", view)?;
             }
-            into.vars.push(("CARGO_NET_OFFLINE", "true"));
+            into.set("CARGO_NET_OFFLINE", "true");
+            if let Some(content) = registry::cargo(&home, view) {
+                into.made(
+                    "/home/builder/.cargo/config.toml",
+                    content,
+                    "which registry cargo's cache is of",
+                );
+            }
         }
         CacheKind::Npm => {
             let home = known(kind, caller.dir_or_home("npm_config_cache", ".npm"))?;
@@ -50,7 +59,14 @@ pub(super) fn find(
                 "/home/builder/.npm/_cacache",
                 view,
             )?;
-            into.vars.push(("npm_config_offline", "true"));
+            into.set("npm_config_offline", "true");
+            if let Some(url) = registry::npm(caller, view) {
+                let value = EnvValue {
+                    value: url.into(),
+                    public: false,
+                };
+                into.vars.push(("npm_config_registry", value));
+            }
         }
         CacheKind::Go => {
             let path = caller
@@ -59,8 +75,8 @@ pub(super) fn find(
             let home = known(kind, caller.dir("GOMODCACHE").or(path))?;
             let inside = "/home/builder/go/pkg/mod/cache/download";
             into.layer(kind, &home.join("cache/download"), inside, view)?;
-            into.vars
-                .extend([("GOPROXY", "off"), ("GOTOOLCHAIN", "local")]);
+            into.set("GOPROXY", "off");
+            into.set("GOTOOLCHAIN", "local");
         }
         CacheKind::Pip => {
             let usual = caller
@@ -69,8 +85,8 @@ pub(super) fn find(
             let home = known(kind, caller.dir("PIP_CACHE_DIR").or(usual))?;
             into.layer(kind, &home, "/home/builder/.cache/pip", view)?;
             into.entries.extend(wheels::links(&home, view));
-            into.vars
-                .extend([("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels::INSIDE)]);
+            into.set("PIP_NO_INDEX", "1");
+            into.set("PIP_FIND_LINKS", wheels::INSIDE);
         }
         CacheKind::Maven => {
             let home = known(kind, caller.home().map(|h| h.join(".m2")))?;
@@ -81,13 +97,11 @@ pub(super) fn find(
                 view,
             )?;
             // A flag for this came with maven 3.9 alone; a settings file is read by all.
-            into.entries.push(HostEntry {
-                target: "/home/builder/.m2/settings.xml".into(),
-                kind: HostEntryKind::Made {
-                    content: b"<settings>\n  <offline>true</offline>\n</settings>\n".to_vec(),
-                },
-                reason: "maven uses what its cache has",
-            });
+            into.made(
+                "/home/builder/.m2/settings.xml",
+                "<settings>\n  <offline>true</offline>\n</settings>\n".into(),
+                "maven uses what its cache has",
+            );
         }
     }
     Ok(())
@@ -101,6 +115,24 @@ fn known(kind: CacheKind, home: Option<PathBuf>) -> Result<PathBuf, PlanError> {
 }
 
 impl Caches {
+    fn set(&mut self, name: &'static str, value: &str) {
+        let value = EnvValue {
+            value: value.into(),
+            public: true,
+        };
+        self.vars.push((name, value));
+    }
+
+    fn made(&mut self, target: &str, content: String, reason: &'static str) {
+        self.entries.push(HostEntry {
+            target: target.into(),
+            kind: HostEntryKind::Made {
+                content: content.into_bytes(),
+            },
+            reason,
+        });
+    }
+
     fn layer(
         &mut self,
         kind: CacheKind,

@@ -86,7 +86,7 @@ pub(super) fn make(
     request: &Request,
     caller: &Caller,
     path: OsText,
-    tools: impl IntoIterator<Item = (&'static str, OsText)>,
+    tools: impl IntoIterator<Item = (&'static str, EnvValue)>,
     date_epoch: Option<i64>,
 ) -> Result<Environment, PlanError> {
     let mut vars = BTreeMap::new();
@@ -113,9 +113,7 @@ pub(super) fn make(
     if let Some(seconds) = date_epoch {
         own("SOURCE_DATE_EPOCH", seconds.to_string().into());
     }
-    for (name, value) in tools {
-        own(name, value);
-    }
+    vars.extend(tools.into_iter().map(|(name, value)| (name.into(), value)));
     let mut notices = Vec::new();
     for name in &request.pass_env {
         check(name)?;

@@ -41,6 +41,11 @@ impl From<fs::FileType> for Kind {
     }
 }
 
+/// What can be read from any place on.
+pub trait Readable: io::Read + io::Seek {}
+
+impl<T: io::Read + io::Seek> Readable for T {}
+
 /// The host's file system, as far as resolution asks.
 pub trait View {
     /// What stands at `path`, links not followed.
@@ -55,6 +60,8 @@ pub trait View {
     fn owner(&self, path: &Path) -> Result<Ids, Errno>;
     /// The content of a small file.
     fn small(&self, path: &Path) -> Option<Vec<u8>>;
+    /// A file to read parts of.
+    fn open(&self, path: &Path) -> Option<Box<dyn Readable>>;
     /// Whether the caller may make files in a folder.
     fn writable(&self, dir: &Path) -> bool;
     /// What git answers to a question about the repository at `root`.
@@ -169,6 +176,10 @@ impl View for Real {
         (content.len() as u64 <= SMALL).then_some(content)
     }
 
+    fn open(&self, path: &Path) -> Option<Box<dyn Readable>> {
+        Some(Box::new(fs::File::open(path).ok()?))
+    }
+
     fn writable(&self, dir: &Path) -> bool {
         access(dir, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
     }
@@ -210,3 +221,6 @@ impl View for Real {
 fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
+
+#[cfg(test)]
+pub(in crate::plan) mod made_up;

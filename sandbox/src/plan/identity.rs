@@ -36,12 +36,13 @@ const MADE: &[(&str, &str, &str)] = &[
         "name look-ups end at loopback, where they are seen and refused",
         "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n",
     ),
-    // `files` for all, so that nothing asks nscd, sssd or systemd; hosts with `dns`, so that a
-    // look-up reaches the observed socket and the record can name the host.
+    // `files` for all, so that nothing asks nscd, sssd or systemd. Hosts with `dns`, so that a
+    // look-up reaches the observed socket and the record can name the host; and then `files` once
+    // more, so that the last answer is "there is no such name" and not "try again later".
     (
         "/etc/nsswitch.conf",
         "names come from these files",
-        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns [UNAVAIL=continue TRYAGAIN=continue] files\nnetworks: files\n\
          protocols: files\nservices: files\nethers: files\nrpc: files\n",
     ),
     (

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use belljar_model::OsText;
 
 pub use error::PlanError;
-pub use facts::{Caller, Kind, Real, View};
+pub use facts::{Caller, Kind, Readable, Real, View};
 pub use places::{Places, places};
 pub use request::{Command, DateEpoch, Request};
 pub use resolve::{Resolved, resolve};

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use belljar_model::{Clock, FileRule, OsText, Plan, Source, Streams};
+use belljar_model::{Clock, EnvValue, FileRule, OsText, Plan, Source, Streams};
 use globset::GlobBuilder;
 
 use super::error::shown;
@@ -54,15 +54,18 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
         caches::find(*kind, caller, view, &mut cached)?;
     }
     let date_epoch = date_epoch(request.source_date_epoch, &places, view)?;
-    let vars = tools.vars.clone();
-    let cache_vars = cached.vars.iter().map(|(k, v)| (*k, OsText::from(*v)));
-    let environment = env::make(
-        request,
-        caller,
-        tools.path(),
-        vars.into_iter().chain(cache_vars),
-        date_epoch,
-    )?;
+    let of_tools = tools.vars.iter().map(|(name, value)| {
+        let value = value.clone();
+        (
+            *name,
+            EnvValue {
+                value,
+                public: true,
+            },
+        )
+    });
+    let vars = of_tools.chain(cached.vars);
+    let environment = env::make(request, caller, tools.path(), vars, date_epoch)?;
 
     let mut notices: Vec<_> = places.notice.iter().cloned().collect();
     notices.extend(environment.notices);
