@@ -1,7 +1,7 @@
 //! Compiles `seccomp/*.toml` into BPF programs, so that a run only has to install them.
 //!
 //! A rule with several alternatives becomes several of seccompiler's rules, of which any one may
-//! match. seccompiler has no word for "notify": such a program is compiled with a stand-in action,
+//! match; `seccomp/search.rs` puts the calls in order. seccompiler has no word for "notify": such a program is compiled with a stand-in action,
 //! which is then replaced.
 
 #[path = "seccomp/rules.rs"]
@@ -10,17 +10,20 @@
     reason = "shared with the tests as a module of its own"
 )]
 mod rules;
+#[path = "seccomp/search.rs"]
+#[expect(unreachable_pub, reason = "written like the module beside it")]
+mod search;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::{env, fs};
 
 use rules::{Allow, Condition, Constants, Cookie, KnownBad, Notify, Rule, Test};
+use search::{Chains, RETURN};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch, sock_filter,
+    SeccompRule, TargetArch,
 };
 use serde::de::DeserializeOwned;
 
@@ -35,17 +38,6 @@ const ENOSYS: u32 = 38;
 const STAND_IN: SeccompAction = SeccompAction::Trace(0);
 const SECCOMP_RET_TRACE: u32 = 0x7ff0_0000;
 const SECCOMP_RET_USER_NOTIF: u32 = 0x7fc0_0000;
-/// `BPF_LD | BPF_W | BPF_ABS`; the number is at offset 0 of `struct seccomp_data`
-const LOAD: u16 = 0x20;
-/// `BPF_JMP | BPF_JGE | BPF_K`
-const JUMP_IF_GE: u16 = 0x35;
-/// `BPF_JMP | BPF_JA`
-const JUMP: u16 = 0x05;
-/// `BPF_RET | BPF_K`
-const RETURN: u16 = 0x06;
-/// How many calls seccompiler's own linear search goes through at most.
-const CALLS_A_LEAF: usize = 6;
-
 fn main() -> Result<(), Failure> {
     let source = env::var("CARGO_MANIFEST_DIR")?;
     let source = Path::new(&source).join("seccomp");
@@ -145,26 +137,6 @@ fn notifying(mut program: BpfProgram) -> BpfProgram {
     program
 }
 
-/// Joins whole programs, each for the numbers from its own up, by binary search on the number.
-///
-/// seccompiler compares the number with every one in turn, which makes an `openat`, whose arguments
-/// must be looked at each time, dearer by a third.
-fn tree(leaves: &[(u32, BpfProgram)]) -> BpfProgram {
-    if let [(_, program)] = leaves {
-        return program.clone();
-    }
-    let (low, high) = leaves.split_at(leaves.len() / 2);
-    let (pivot, low, high) = (high[0].0, tree(low), tree(high));
-    let over_low = u32::try_from(low.len()).expect("a program has at most 4096 instructions");
-    let head = [
-        (LOAD, 0, 0, 0),
-        (JUMP_IF_GE, 0, 1, pivot),
-        (JUMP, 0, 0, over_low),
-    ];
-    let head = head.map(|(code, jt, jf, k)| sock_filter { code, jt, jf, k });
-    [&head[..], &low, &high].concat()
-}
-
 struct Compiler<'a> {
     constants: &'a Constants,
     target: TargetArch,
@@ -177,8 +149,7 @@ impl Compiler<'_> {
         hit: &SeccompAction,
         else_: &SeccompAction,
     ) -> Result<BpfProgram, Failure> {
-        // a call without rules of seccompiler's matches always
-        let mut chains: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+        let mut chains = Chains::new();
         for rule in rules {
             let ways = self
                 .ways(rule)
@@ -196,18 +167,13 @@ impl Compiler<'_> {
                 }
                 let chain = chains.entry(number).or_default();
                 for way in ways.iter().filter(|way| !way.is_empty()) {
-                    chain.push(SeccompRule::new(way.clone())?);
+                    // seccompiler tests the last condition first; the order here is the file's
+                    let conditions = way.iter().rev().cloned().collect();
+                    chain.push(SeccompRule::new(conditions)?);
                 }
             }
         }
-        let chains: Vec<_> = chains.into_iter().collect();
-        let leaves = chains.chunks(CALLS_A_LEAF).map(|calls| {
-            let first = u32::try_from(calls[0].0)?;
-            let calls = calls.iter().cloned().collect();
-            let filter = SeccompFilter::new(calls, else_.clone(), hit.clone(), self.target)?;
-            Ok((first, filter.try_into()?))
-        });
-        Ok(tree(&leaves.collect::<Result<Vec<_>, Failure>>()?))
+        Ok(search::program(chains, hit, else_, self.target)?)
     }
 
     /// Every way in which a rule can match: one alternative of each condition.
@@ -310,7 +276,7 @@ fn combinations(bits: u64) -> Vec<u64> {
 }
 
 /// The number of a call: `None` if this architecture lacks it, an error if no architecture has it.
-fn number(call: &str, target: TargetArch) -> Result<Option<i64>, Failure> {
+fn number(call: &str, target: TargetArch) -> Result<Option<u32>, Failure> {
     // one call has two names
     let arm_name = if call == "newfstatat" {
         "fstatat"
@@ -319,10 +285,10 @@ fn number(call: &str, target: TargetArch) -> Result<Option<i64>, Failure> {
     };
     let x86 = syscalls::x86_64::Sysno::from_str(call)
         .ok()
-        .map(|nr| i64::from(nr.id()));
+        .map(|nr| nr.id().cast_unsigned());
     let arm = syscalls::aarch64::Sysno::from_str(arm_name)
         .ok()
-        .map(|nr| i64::from(nr.id()));
+        .map(|nr| nr.id().cast_unsigned());
     if x86.or(arm).is_none() {
         return Err(format!("there is no system call {call:?}").into());
     }
