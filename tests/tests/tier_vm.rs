@@ -53,6 +53,7 @@ on_each_kernel! {
     boots_and_hands_output_and_exit_code_back
     doctor_agrees_with_a_run
     a_run_has_every_layer_of_this_kernel
+    folders_of_the_source_can_be_removed_and_renamed
     verify_tells_good_from_bad
     a_static_program_sees_the_moved_clock
     budgets_hold_in_a_cgroup_of_version_2
@@ -113,6 +114,17 @@ fn a_run_has_every_layer_of_this_kernel(series: &str, abi: u32) {
             layer(&result, name)
         );
     }
+}
+
+/// An overlay on a tmpfs of 6.1 mounts and then can't do this: another rung must be chosen.
+fn folders_of_the_source_can_be_removed_and_renamed(series: &str, _: u32) {
+    let script = "mkdir -p one two; touch one/f two/f
+        belljar run -- sh -c 'rm -r one && mkdir one && mv two three && ls one three'; echo code $?";
+    let ran = Vm::with_belljar(series).shell(&as_user(script));
+    assert!(
+        ran.stdout.contains("one:\n\nthree:\nf\n") && ran.stdout.contains("code 0\n"),
+        "{ran}"
+    );
 }
 
 fn verify_tells_good_from_bad(series: &str, _: u32) {

@@ -168,6 +168,7 @@ pub(super) fn mount(
     let upper = match rung {
         Rung::OverlayDisk => {
             let (upper, work) = (at("scratch/upper"), at("scratch/work"));
+            keeps_marks(&work)?;
             overlay(&at("lower"), &upper, &work, "/build")?;
             upper
         }
@@ -175,6 +176,7 @@ pub(super) fn mount(
             let (upper, work) = (at("memory/upper"), at("memory/work"));
             folder(Path::new(&upper))?;
             folder(Path::new(&work))?;
+            keeps_marks(&work)?;
             hide(&host.hidden, Path::new(&at("lower")), Path::new(&upper))?;
             overlay(&at("lower"), &upper, &work, "/build")?;
             upper
@@ -204,6 +206,13 @@ pub(super) fn mount(
     }
     fs::remove_dir(STAGE).step("take down the staging area")?;
     Ok(Written { upper, memory })
+}
+
+/// Whether the file system keeps an overlay's marks. tmpfs does since Linux 6.6; without them the
+/// overlay mounts all the same, and then no folder of the source can be removed or renamed.
+fn keeps_marks(work: &str) -> Result<(), SetupError> {
+    let dir = fs::File::open(work).step_at(OVERLAY_STEP, work)?;
+    crate::sys::xattr::fsetxattr(&dir, c"user.overlay.belljar", b"y").step_at(OVERLAY_STEP, work)
 }
 
 fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> Result<(), SetupError> {
