@@ -10,6 +10,7 @@
 )]
 
 mod cgroup;
+mod delegation;
 mod disk;
 mod parts;
 mod scratch;
