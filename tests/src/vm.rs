@@ -34,6 +34,14 @@ impl Vm {
         vm
     }
 
+    /// The same with the sandbox crate's tests of budgets, linked statically, at `/bin/budget`:
+    /// `BELLJAR_STATIC_BUDGET`.
+    pub fn with_budget_tests(series: &str) -> Self {
+        let bin = std::env::var("BELLJAR_STATIC_BUDGET")
+            .expect("BELLJAR_STATIC_BUDGET: scripts/test builds and names it");
+        Self::of(series).file(&bin, "/bin/budget")
+    }
+
     /// Adds a file.
     pub fn file(mut self, from: &str, to: &str) -> Self {
         self.command.arg("-f").arg(format!("{from}:{to}"));

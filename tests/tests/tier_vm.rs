@@ -59,6 +59,7 @@ on_each_kernel! {
     budgets_hold_in_a_cgroup_of_version_2
     a_delegated_cgroup_holds_a_users_budgets
     a_killed_run_leaves_no_cgroup
+    a_leaf_is_made_where_it_may_be_and_holds
 }
 
 fn boots_and_hands_output_and_exit_code_back(series: &str, _: u32) {
@@ -230,4 +231,13 @@ fn a_killed_run_leaves_no_cgroup(series: &str, _: u32) {
         "{ran}"
     );
     assert!(!ran.stdout.contains("IS LEFT"), "{ran}");
+}
+
+fn a_leaf_is_made_where_it_may_be_and_holds(series: &str, _: u32) {
+    let script = "export RUST_BACKTRACE=0; budget --test-threads=1 cgroup::tier_root; echo code $?; \
+        budget --test-threads=1 --ignored on_v2; echo code $?; find /sys/fs/cgroup -mindepth 1 -type d";
+    let ran = Vm::with_budget_tests(series).shell(script);
+    let passed = ran.stdout.matches("test result: ok.").count();
+    assert!(passed == 2 && !ran.stdout.contains(" 0 passed"), "{ran}");
+    assert!(ran.stdout.ends_with("code 0\n"), "no cgroup is left\n{ran}");
 }
