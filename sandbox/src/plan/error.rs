@@ -123,7 +123,7 @@ impl PlanError {
             Self::Glob { .. } => {
                 "a pattern is relative to the workdir, such as 'dist/*.tar.gz' or 'build/**'".into()
             }
-            Self::Reserved { .. } => "leave it out; design: every build has the same identity".into(),
+            Self::Reserved { .. } => "leave it out: every build has the same identity".into(),
             Self::Ro { .. } => "--ro takes an absolute path of the host outside of the system's own".into(),
             Self::NoCache { .. } => {
                 "fill it first: run the build's fetch step once outside of belljar".into()

@@ -222,3 +222,127 @@ pub(super) fn documented(target: &OsText, home: Option<&Path>) -> OsText {
         None => target.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::facts::made_up::MadeUp;
+
+    fn shown(nodes: &[(&str, &str)]) -> Vec<String> {
+        entries(&MadeUp::new(nodes))
+            .iter()
+            .map(|e| match &e.kind {
+                HostEntryKind::Bind { source } => format!("{} = {}", e.target, source.display()),
+                HostEntryKind::Symlink { to } => format!("{} -> {to}", e.target),
+                HostEntryKind::Made { content } => {
+                    format!("{} : {}", e.target, String::from_utf8_lossy(content))
+                }
+                HostEntryKind::Cache { .. } => unreachable!(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn folders_of_a_merged_usr_are_links_and_of_a_split_one_mounts() {
+        let merged = [
+            ("/usr/bin/x", ""),
+            ("/bin", "-> usr/bin"),
+            ("/lib64", "-> usr/lib64"),
+        ];
+        assert_eq!(
+            shown(&merged),
+            ["/bin -> usr/bin", "/lib64 -> usr/lib64", "/usr = /usr"]
+        );
+        let split = [("/usr/bin/x", ""), ("/bin/sh", ""), ("/lib/x", "")];
+        assert_eq!(shown(&split), ["/bin = /bin", "/lib = /lib", "/usr = /usr"]);
+    }
+
+    #[test]
+    fn a_link_out_of_the_table_is_replaced_by_what_it_points_to() {
+        let nodes = [
+            ("/usr/lib/os-release", "ID=x"),
+            ("/etc/os-release", "-> ../usr/lib/os-release"),
+            ("/etc/services", "-> /srv/services"),
+            ("/srv/services", "ssh"),
+            ("/etc/fonts", "-> /srv/fonts"),
+            ("/srv/fonts/", ""),
+            ("/etc/protocols", "-> /nowhere"),
+            ("/etc/magic", "-> magic"),
+        ];
+        assert_eq!(
+            shown(&nodes),
+            [
+                "/etc/fonts = /srv/fonts",
+                "/etc/os-release -> ../usr/lib/os-release",
+                "/etc/services : ssh",
+                "/usr = /usr"
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_secret_stands_inside() {
+        let secret = [
+            "/etc/shadow",
+            "/etc/gshadow",
+            "/etc/ssh/ssh_host_key",
+            "/etc/machine-id",
+            "/etc/ssl/private/key.pem",
+            "/etc/pki/tls/private/key.pem",
+            "/etc/apt/auth.conf",
+            "/etc/apt/auth.conf.d/x",
+            "/etc/hosts",
+            "/etc/resolv.conf",
+            "/etc/passwd",
+            "/etc/krb5.keytab",
+            "/etc/environment",
+            "/etc/ld.so.preload",
+            "/etc/javascript-common/x",
+            "/etc/sudoers",
+            "/etc/docker/key.json",
+            "/etc/npmrc",
+            "/etc/pip.conf",
+            "/root/.ssh/id",
+            "/home/ada/.ssh/id",
+            "/var/lib/secret",
+            "/run/secrets/x",
+        ];
+        let nodes: Vec<_> = secret.iter().map(|p| (*p, "secret")).collect();
+        assert_eq!(shown(&nodes), Vec::<String>::new());
+    }
+
+    #[test]
+    fn families_are_whole_words() {
+        assert!(
+            family("java-17-openjdk", "java-")
+                && family("python3.11", "python3")
+                && family("php", "php")
+        );
+        assert!(!family("javascript-common", "java") && !family("rubygems", "ruby"));
+    }
+
+    #[test]
+    fn homes_are_not_named_in_documents() {
+        let home = Some(Path::new("/home/ada"));
+        assert_eq!(
+            documented(&"/home/ada/.pyenv".into(), home),
+            "$HOME/.pyenv".into()
+        );
+        assert_eq!(
+            documented(&"/home/adam/x".into(), home),
+            "/home/adam/x".into()
+        );
+        assert_eq!(documented(&"/usr".into(), None), "/usr".into());
+    }
+
+    #[test]
+    fn each_line_has_its_reason_and_its_place() {
+        let all: Vec<_> = SYSTEM.iter().chain(ETC).collect();
+        let paths: BTreeSet<_> = all.iter().map(|l| l.path).collect();
+        assert_eq!(paths.len(), all.len(), "a path stands twice");
+        assert!(
+            all.iter()
+                .all(|l| l.path.starts_with('/') && !l.reason.is_empty())
+        );
+    }
+}

@@ -70,12 +70,11 @@ pub fn places(
             root: shown(root),
         });
     }
-    let gitdir = git.clone().flatten();
     Ok(Places {
         workdir: start,
-        git: git.is_some(),
         root,
-        gitdir,
+        git: git.is_some(),
+        gitdir: git.and_then(|g| g.elsewhere),
         notice,
     })
 }
@@ -114,34 +113,37 @@ fn system(path: &Path) -> bool {
         || (path.starts_with("/dev") && !path.starts_with("/dev/shm"))
 }
 
-/// The nearest folder at or above `start` that is a repository, with its git folder where that
-/// lies elsewhere.
-fn toplevel(start: &Path, view: &dyn View) -> Option<(PathBuf, Option<PathBuf>)> {
+/// The nearest folder at or above `start` that is a repository.
+fn toplevel(start: &Path, view: &dyn View) -> Option<(PathBuf, Repository)> {
     start
         .ancestors()
         .find_map(|dir| Some((dir.to_owned(), repository(dir, view)?)))
 }
 
-/// Whether `dir` is the top of a repository; inside: its git folder, if that lies elsewhere.
-fn repository(dir: &Path, view: &dyn View) -> Option<Option<PathBuf>> {
+/// A folder is the top of a repository.
+#[derive(Debug, Clone)]
+struct Repository {
+    /// Its git folder, if that lies elsewhere.
+    elsewhere: Option<PathBuf>,
+}
+
+/// Whether `dir` is the top of a repository.
+fn repository(dir: &Path, view: &dyn View) -> Option<Repository> {
     let dot_git = dir.join(".git");
-    match view.kind(&dot_git)? {
+    let git = match view.kind(&dot_git)? {
         // An empty folder of this name is no repository.
-        Kind::Folder => view.kind(&dot_git.join("HEAD")).map(|_| None),
-        Kind::Link => {
-            let git = view.canonical(&dot_git).ok()?;
-            view.kind(&git.join("HEAD"))?;
-            Some((!git.starts_with(dir)).then_some(git))
-        }
+        Kind::Folder => common(&dot_git, view)?,
+        Kind::Link => common(&view.canonical(&dot_git).ok()?, view)?,
         Kind::File => {
             let pointer = view.small(&dot_git)?;
             let pointer = pointer.strip_prefix(b"gitdir:")?.trim_ascii();
             let git = view.canonical(&dir.join(OsStr::from_bytes(pointer))).ok()?;
-            let common = common(&git, view)?;
-            Some((!common.starts_with(dir)).then_some(common))
+            common(&git, view)?
         }
-        Kind::Other => None,
-    }
+        Kind::Other => return None,
+    };
+    let elsewhere = (!git.starts_with(dir)).then_some(git);
+    Some(Repository { elsewhere })
 }
 
 /// A linked worktree's folder names the one that holds the objects.

@@ -231,13 +231,13 @@ impl Search<'_> {
         if !files::shows(self.table, real) {
             return None;
         }
-        if let Some((shape, home)) = self.shape(real) {
-            if let Some(variable) = shape.set {
-                self.found
-                    .vars
-                    .entry(variable)
-                    .or_insert_with(|| home.as_path().into());
-            }
+        if let Some((shape, home)) = self.shape(real)
+            && let Some(variable) = shape.set
+        {
+            self.found
+                .vars
+                .entry(variable)
+                .or_insert_with(|| home.as_path().into());
         }
         Some(real.to_owned())
     }
@@ -306,7 +306,9 @@ impl Search<'_> {
         let reason = "add-on software that PATH names";
         let inside = self.mount(&name.as_os_str().to_string_lossy(), &source, &[], reason);
         self.link(&source, &inside, reason);
-        Some(inside.join(real.strip_prefix(&source).ok()?))
+        let below = real.strip_prefix(&source).ok()?;
+        // A `join` with nothing would end it with a slash.
+        Some(inside.components().chain(below.components()).collect())
     }
 
     /// Mounts `parts` of `source` (all of it if there are none) at a folder of this name, once.

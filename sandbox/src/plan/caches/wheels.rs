@@ -6,7 +6,7 @@
 //! that it downloaded tells it by its own metadata.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::zip;
 use crate::plan::{HostEntry, HostEntryKind, Kind, View};
@@ -25,10 +25,10 @@ pub(super) fn links(home: &Path, view: &dyn View) -> Vec<HostEntry> {
     let mut found = BTreeMap::new();
     for folder in ["wheels", "http-v2"] {
         walk(&home.join(folder), 6, view, &mut |path| {
-            if found.len() < MOST {
-                if let Some(name) = name(path, view) {
-                    found.entry(name).or_insert_with(|| path.to_owned());
-                }
+            if found.len() < MOST
+                && let Some(name) = name(path, view)
+            {
+                found.entry(name).or_insert_with(|| path.to_owned());
             }
         });
     }
@@ -99,32 +99,24 @@ fn told(file: &mut dyn crate::plan::facts::Readable) -> Option<String> {
     Some(format!("{stem}{build}-{tags}.whl"))
 }
 
-/// The path of a wheel on the host, for tests.
-#[cfg(test)]
-fn named(entries: &[HostEntry]) -> BTreeMap<String, PathBuf> {
-    entries
-        .iter()
-        .map(|e| {
-            let name = e
-                .target
-                .as_path()
-                .file_name()
-                .unwrap()
-                .to_string_lossy()
-                .into_owned();
-            let HostEntryKind::Symlink { to } = &e.kind else {
-                panic!("no link")
-            };
-            (name, to.as_path().to_owned())
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::Real;
     use crate::plan::caches::zip::tests::archive;
+    use std::path::PathBuf;
+
+    fn named(entries: &[HostEntry]) -> BTreeMap<String, PathBuf> {
+        let link = |e: &HostEntry| match &e.kind {
+            HostEntryKind::Symlink { to } => to.as_path().to_owned(),
+            _ => panic!("no link"),
+        };
+        let name = |e: &HostEntry| e.target.as_path().file_name().unwrap().to_owned();
+        entries
+            .iter()
+            .map(|e| (name(e).into_string().unwrap(), link(e)))
+            .collect()
+    }
 
     #[test]
     fn wheels_are_found_by_name_wherever_pip_keeps_them() {

@@ -1,20 +1,533 @@
+use belljar_model::CacheKind;
+use nix::errno::Errno;
+
 use super::*;
 use crate::plan::Real;
+use crate::plan::facts::made_up::MadeUp;
+
+/// A small Debian with Ada's project on it.
+fn host() -> MadeUp {
+    MadeUp::new(&[
+        ("/usr/bin/", ""),
+        ("/usr/bin/bash", "#!"),
+        ("/usr/lib/", ""),
+        ("/usr/lib/os-release", "ID=debian"),
+        ("/usr/share/ca/", ""),
+        ("/bin", "-> usr/bin"),
+        ("/lib", "-> usr/lib"),
+        ("/var/tmp/", ""),
+        ("/tmp/", ""),
+        ("/etc/passwd", "ada:x:1001:"),
+        ("/etc/shadow", "secret"),
+        ("/etc/machine-id", "secret"),
+        ("/etc/ssl/private/host.key", "secret"),
+        ("/etc/ssl/certs/ca.pem", "public"),
+        ("/etc/apt/auth.conf", "secret"),
+        ("/etc/apt/auth.conf.d/x", "secret"),
+        ("/etc/apt/sources.list.d/x", "deb"),
+        ("/etc/os-release", "-> ../usr/lib/os-release"),
+        ("/home/ada/app/.git/HEAD", "ref: refs/heads/main"),
+        ("/home/ada/app/sub/Makefile", "all:"),
+        ("/home/ada/.ssh/id", "secret"),
+    ])
+}
+
+fn request() -> Request {
+    Request::new(vec!["make".into()])
+}
+
+fn resolved(change: impl FnOnce(&mut Request)) -> Result<Resolved, PlanError> {
+    on(&host(), &MadeUp::caller(&[]), change)
+}
+
+fn on(
+    view: &MadeUp,
+    caller: &Caller,
+    change: impl FnOnce(&mut Request),
+) -> Result<Resolved, PlanError> {
+    let mut request = request();
+    change(&mut request);
+    resolve(&request, caller, view)
+}
 
 #[test]
 fn the_machine_itself_resolves() {
     let dir = tempfile::tempdir().unwrap();
-    let mut request = Request::new(vec!["true".into()]);
+    let mut request = request();
     request.workdir = dir.path().into();
     request.evidence = dir.path().join("artifacts");
     let caller = Caller::read().unwrap();
     let resolved = resolve(&request, &caller, &Real).unwrap();
     assert_eq!(resolved.host.hidden, [Path::new("artifacts")]);
-    assert!(
-        resolved
-            .host
-            .entries
-            .iter()
-            .any(|e| e.target.as_bytes() == b"/usr")
+    let stands = |t: &str| resolved.host.entries.iter().any(|e| e.target == t.into());
+    assert!(stands("/usr") && stands("/etc/passwd"));
+    for secret in [
+        "/etc/shadow",
+        "/etc/ssh",
+        "/etc/machine-id",
+        "/etc/ssl/private",
+        "/etc",
+    ] {
+        assert!(!stands(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_usual_request() {
+    let r = resolved(|_| ()).unwrap();
+    assert_eq!(r.host.root, Path::new("/home/ada/app"));
+    assert_eq!(r.host.evidence, Path::new("/home/ada/app/artifacts"));
+    assert_eq!(r.host.scratch, Path::new("/var/tmp"));
+    assert_eq!(r.host.gitdir, None);
+    assert_eq!(r.plan.cwd, "".into());
+    insta::assert_json_snapshot!(r.plan);
+}
+
+#[test]
+fn the_plan_is_the_same_whoever_asks_and_whenever() {
+    let digest = |user: &str, change: &dyn Fn(&mut Request)| {
+        let mut view = host();
+        view.add(&format!("/home/{user}/work/.git/HEAD"), "ref");
+        view.add(&format!("/home/{user}/.cargo/bin/rustup"), "#!");
+        view.add(&format!("/home/{user}/.rustup/toolchains/stable/bin/"), "");
+        view.add(&format!("/home/{user}/.pyenv/shims/python"), "#!");
+        view.add(&format!("/home/{user}/extra/x"), "");
+        let home = format!("/home/{user}");
+        let path = format!("{home}/.cargo/bin:{home}/.pyenv/shims:/usr/bin");
+        let mut caller = MadeUp::caller(&[("HOME", &home), ("PATH", &path)]);
+        caller.cwd = Path::new(&home).join("work");
+        let r = on(&view, &caller, |r| {
+            r.ro = vec![Path::new(&home).join("extra")];
+            change(r);
+        });
+        let plan = r.unwrap().plan;
+        let text = serde_json::to_string(&plan).unwrap();
+        assert!(!text.contains(user), "{text}");
+        plan.digest()
+    };
+    assert_eq!(digest("ada", &|_| ()), digest("grace", &|_| ()));
+    let other = |r: &mut Request| r.outputs.strict = true;
+    assert_ne!(digest("ada", &|_| ()), digest("ada", &other));
+}
+
+#[test]
+fn the_build_starts_in_the_same_folder_below_the_toplevel() {
+    let r = resolved(|r| r.workdir = "sub".into()).unwrap();
+    assert_eq!(r.host.root, Path::new("/home/ada/app"));
+    assert_eq!(r.plan.cwd, "sub".into());
+    assert_eq!(r.workdir, Path::new("/home/ada/app/sub"));
+    let r = resolved(|r| {
+        r.workdir = "sub".into();
+        r.root = Some("sub".into());
+        r.evidence = "/home/ada/out".into();
+    });
+    let r = r.unwrap();
+    assert_eq!(
+        (r.host.root.as_path(), &r.plan.cwd),
+        (Path::new("/home/ada/app/sub"), &"".into())
     );
+    assert_eq!(r.host.hidden, Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_home_folder_under_git_is_not_shown_whole() {
+    let mut view = host();
+    view.add("/home/ada/.git/HEAD", "ref");
+    view.add("/home/ada/plain/x", "");
+    let r = on(&view, &MadeUp::caller(&[]), |r| {
+        r.workdir = "/home/ada/plain".into();
+    })
+    .unwrap();
+    assert_eq!(r.host.root, Path::new("/home/ada/plain"));
+    assert!(
+        r.notices[0].contains("the workdir alone"),
+        "{:?}",
+        r.notices
+    );
+}
+
+#[test]
+fn a_git_folder_that_lies_elsewhere_is_found() {
+    let mut view = host();
+    view.add(
+        "/home/ada/tree/.git",
+        "gitdir: /home/ada/app/.git/worktrees/tree\n",
+    );
+    view.add("/home/ada/app/.git/worktrees/tree/HEAD", "ref");
+    view.add("/home/ada/app/.git/worktrees/tree/commondir", "../..\n");
+    view.add("/home/ada/module/.git", "gitdir: ../app/.git/modules/m");
+    view.add("/home/ada/app/.git/modules/m/HEAD", "ref");
+    view.add("/home/ada/linked/.git", "-> ../app/.git");
+    view.add("/home/ada/lost/.git", "gitdir: /nowhere");
+    let gitdir = |dir: &str| {
+        let r = on(&view, &MadeUp::caller(&[]), |r| r.workdir = dir.into()).unwrap();
+        assert_eq!(r.host.root, Path::new(dir));
+        r.host.gitdir
+    };
+    let app = Path::new("/home/ada/app/.git");
+    assert_eq!(gitdir("/home/ada/tree").as_deref(), Some(app));
+    assert_eq!(gitdir("/home/ada/module"), Some(app.join("modules/m")));
+    assert_eq!(gitdir("/home/ada/linked").as_deref(), Some(app));
+    assert_eq!(gitdir("/home/ada/lost"), None);
+}
+
+#[test]
+fn what_can_not_be_a_workdir_or_a_root() {
+    let unusable = |what, path: &str, errno| PlanError::Unusable {
+        what,
+        path: path.into(),
+        errno,
+    };
+    let system = |what, path: &str| PlanError::System {
+        what,
+        path: path.into(),
+    };
+    let workdir = |path: &str| resolved(|r| r.workdir = path.into()).unwrap_err();
+    assert_eq!(
+        workdir("nowhere"),
+        unusable("workdir", "nowhere", Errno::ENOENT)
+    );
+    assert_eq!(workdir(""), unusable("workdir", "", Errno::ENOENT));
+    assert_eq!(
+        workdir("sub/Makefile"),
+        unusable("workdir", "sub/Makefile", Errno::ENOTDIR)
+    );
+    for path in ["/", "/..", "/usr", "/etc", "/home", "../../.."] {
+        assert!(matches!(workdir(path), PlanError::System { .. }), "{path}");
+    }
+    let root = |path: &str| resolved(|r| r.root = Some(path.into())).unwrap_err();
+    assert_eq!(root("/"), system("root", "/"));
+    assert!(matches!(root("sub"), PlanError::Outside { .. }));
+}
+
+#[test]
+fn where_evidence_can_not_go() {
+    let evidence = |path: &str| {
+        resolved(|r| {
+            r.workdir = "sub".into();
+            r.evidence = path.into();
+        })
+    };
+    for path in [
+        ".",
+        "..",
+        "/home/ada/app",
+        "sub",
+        "sub/..",
+        "/",
+        "/home",
+        "sub/../../app",
+    ] {
+        let e = evidence(path).unwrap_err();
+        assert!(matches!(e, PlanError::EvidenceAbove { .. }), "{path}: {e}");
+    }
+    for path in ["sub/Makefile", "sub/Makefile/x", "new/../../x"] {
+        assert!(
+            matches!(evidence(path), Err(PlanError::Unusable { .. })),
+            "{path}"
+        );
+    }
+    let hidden = |path: &str| evidence(path).unwrap().host.hidden;
+    assert_eq!(hidden("artifacts"), [Path::new("artifacts")]);
+    assert_eq!(hidden("sub/new/er"), [Path::new("sub/new/er")]);
+    assert_eq!(hidden("../out"), Vec::<PathBuf>::new());
+    let mut view = host();
+    view.add("/home/ada/app/link", "-> .");
+    view.add("/home/ada/app/lost", "-> /nowhere");
+    let linked = |path: &str| on(&view, &MadeUp::caller(&[]), |r| r.evidence = path.into());
+    assert!(matches!(
+        linked("link"),
+        Err(PlanError::EvidenceAbove { .. })
+    ));
+    assert!(matches!(linked("lost"), Err(PlanError::Unusable { .. })));
+    assert_eq!(linked("link/out").unwrap().host.hidden, [Path::new("out")]);
+}
+
+#[test]
+fn scratch_is_never_in_the_source() {
+    let mut view = host();
+    view.add("/var/tmp/project/x", "");
+    let at = |view: &MadeUp, root: &str, scratch: Option<&str>| {
+        on(view, &MadeUp::caller(&[]), |r| {
+            r.workdir = root.into();
+            r.scratch = scratch.map(Into::into);
+            r.evidence = "/home/ada/out".into();
+        })
+        .map(|r| r.host.scratch)
+    };
+    assert_eq!(
+        at(&view, "/var/tmp/project", None).unwrap(),
+        Path::new("/var/tmp")
+    );
+    let inside = at(&view, "/var/tmp", Some("/var/tmp/project"));
+    assert!(matches!(inside, Err(PlanError::ScratchInside { .. })));
+    assert_eq!(at(&view, "/var/tmp", None).unwrap(), Path::new("/tmp"));
+    view.read_only = vec!["/tmp".into(), "/home/ada".into()];
+    assert!(matches!(
+        at(&view, "/var/tmp", None),
+        Err(PlanError::NoScratch { .. })
+    ));
+    let read_only = at(&view, "/home/ada/app", Some("/home/ada"));
+    assert!(matches!(
+        read_only,
+        Err(PlanError::Unusable {
+            errno: Errno::EACCES,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn nothing_to_run() {
+    for words in [vec![], vec!["".into()]] {
+        let e = resolved(|r| r.command = Command::Words(words)).unwrap_err();
+        assert_eq!(e, PlanError::NoCommand);
+    }
+    let r = resolved(|r| r.command = Command::Shell).unwrap();
+    assert_eq!(r.plan.command, ["/usr/bin/bash".into(), "-i".into()]);
+}
+
+#[test]
+fn output_patterns() {
+    let glob = |g: &str| resolved(|r| r.outputs.globs = vec![g.into()]);
+    for good in ["a", "dist/*.tar.gz", "**/*.o", "a[0-9]", "{a,b}", "a..b"] {
+        assert!(glob(good).is_ok(), "{good}");
+    }
+    for bad in ["", "/abs", "../x", "a/../b", "a[", "{a", "a\\"] {
+        let e = glob(bad).unwrap_err();
+        assert!(matches!(e, PlanError::Glob { .. }), "{bad}");
+    }
+}
+
+#[test]
+fn variables() {
+    let caller = MadeUp::caller(&[
+        ("CC", "clang"),
+        ("SECRET", "s3cret"),
+        ("SHLVL", "1"),
+        ("SSH_AUTH_SOCK", "/x"),
+        ("LD_PRELOAD", "/x"),
+    ]);
+    let r = on(&host(), &caller, |r| {
+        r.env = [("A".into(), "b".into())].into();
+        r.pass_env = ["SECRET".into(), "NO_SUCH".into()].into();
+    });
+    let r = r.unwrap();
+    let names: Vec<_> = r.plan.env.keys().map(OsText::to_string).collect();
+    assert_eq!(names, ["A", "HOME", "LANG", "PATH", "SECRET", "TZ", "USER"]);
+    let document = serde_json::to_string(&r.plan.env).unwrap();
+    assert!(
+        !document.contains("s3cret") && document.contains("/home/builder"),
+        "{document}"
+    );
+    assert_eq!(
+        r.notices,
+        [
+            "NO_SUCH is to be passed on and is not set",
+            "3 variables of your environment are not passed to the build, among them CC, which builds often use (--pass-env CC)",
+        ]
+    );
+    for name in [
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "TZ",
+        "TERM",
+        "SOURCE_DATE_EPOCH",
+        "BELLJAR_X",
+    ] {
+        let set = resolved(|r| r.env = [(name.into(), "x".into())].into());
+        assert!(matches!(set, Err(PlanError::Reserved { .. })), "{name}");
+        let passed = resolved(|r| r.pass_env = [name.into()].into());
+        assert!(matches!(passed, Err(PlanError::Reserved { .. })), "{name}");
+    }
+}
+
+#[test]
+fn streams_follow_the_caller_and_a_pair_has_no_terminal() {
+    let mut caller = MadeUp::caller(&[("TERM", "xterm")]);
+    let plan = |caller: &Caller, pair: bool| {
+        let skew = pair.then_some(belljar_model::Skew::Auto);
+        on(&host(), caller, |r| r.skew = skew).unwrap().plan
+    };
+    let term = |plan: &Plan| plan.env.get(&"TERM".into()).map(|v| v.value.to_string());
+    assert_eq!(plan(&caller, false).streams, Streams::PipesWithStdin);
+    assert_eq!(term(&plan(&caller, false)), None);
+    caller.terminal = true;
+    assert_eq!(plan(&caller, false).streams, Streams::Terminal);
+    assert_eq!(term(&plan(&caller, false)).as_deref(), Some("xterm"));
+    let pair = plan(&caller, true);
+    assert_eq!((pair.streams, term(&pair)), (Streams::Pipes, None));
+    assert_eq!(pair.env[&"COLUMNS".into()].value, "80".into());
+}
+
+#[test]
+fn ignored_files_are_hidden_for_source_git() {
+    let mut view = host();
+    view.git = Ok(b"artifacts/\0build/\0build-2/x\0with\nnewline\0sub/\xff\0".to_vec());
+    let r = on(&view, &MadeUp::caller(&[]), |r| r.source = Source::Git).unwrap();
+    let odd = PathBuf::from(OsStr::from_bytes(b"sub/\xff"));
+    let want = ["artifacts", "build", "build-2/x", "with\nnewline"].map(PathBuf::from);
+    let mut want: Vec<_> = want.into_iter().chain([odd]).collect();
+    want.sort();
+    assert_eq!(r.host.hidden, want);
+    view.git = Err("not found".into());
+    let e = on(&view, &MadeUp::caller(&[]), |r| r.source = Source::Git).unwrap_err();
+    assert!(matches!(e, PlanError::Git { .. }));
+    let e = resolved(|r| {
+        r.workdir = "/home/ada/.ssh".into();
+        r.source = Source::Git;
+    });
+    assert!(matches!(e, Err(PlanError::NoRepository { .. })));
+}
+
+#[test]
+fn the_time_of_the_last_commit_is_held_where_asked() {
+    let mut view = host();
+    view.git = Ok(b"1700000000\n".to_vec());
+    let auto = |r: &mut Request| r.source_date_epoch = Some(DateEpoch::Auto);
+    let plan = on(&view, &MadeUp::caller(&[]), auto).unwrap().plan;
+    assert_eq!(plan.source_date_epoch, Some(1_700_000_000));
+    assert_eq!(
+        plan.env[&"SOURCE_DATE_EPOCH".into()].value,
+        "1700000000".into()
+    );
+    view.git = Ok(b"nonsense".to_vec());
+    assert!(matches!(
+        on(&view, &MadeUp::caller(&[]), auto),
+        Err(PlanError::Git { .. })
+    ));
+}
+
+#[test]
+fn paths_that_are_asked_for() {
+    let mut view = host();
+    view.add("/srv/tools/bin/", "");
+    view.add("/srv/link", "-> tools");
+    view.add("/srv/root", "-> /");
+    let ro = |path: &str| on(&view, &MadeUp::caller(&[]), |r| r.ro = vec![path.into()]);
+    let entry = |path: &str| {
+        let r = ro(path).unwrap();
+        r.host
+            .entries
+            .into_iter()
+            .find(|e| e.reason.contains("--ro"))
+            .unwrap()
+    };
+    assert_eq!(entry("/srv/tools").target, "/srv/tools".into());
+    let link = entry("/srv/./link/");
+    assert_eq!(link.target, "/srv/link".into());
+    assert_eq!(
+        link.kind,
+        HostEntryKind::Bind {
+            source: "/srv/tools".into()
+        }
+    );
+    for path in [
+        "/",
+        "/srv/root",
+        "/proc",
+        "/etc",
+        "/home",
+        "/home/builder",
+        "/srv/../etc",
+        "/dev/null",
+    ] {
+        assert!(
+            matches!(
+                ro(path),
+                Err(PlanError::Ro { .. } | PlanError::Unusable { .. })
+            ),
+            "{path}"
+        );
+    }
+    assert!(matches!(
+        ro("/nowhere"),
+        Err(PlanError::Unusable {
+            errno: Errno::ENOENT,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn caches_stand_where_tools_look_and_keep_them_offline() {
+    let mut view = host();
+    for path in [
+        ".cargo/registry/cache/x",
+        ".npm/_cacache/x",
+        "go/pkg/mod/cache/download/x",
+        ".cache/pip/wheels/x",
+        ".m2/repository/x",
+    ] {
+        view.add(&format!("/home/ada/{path}"), "");
+    }
+    let all = [
+        CacheKind::Cargo,
+        CacheKind::Npm,
+        CacheKind::Go,
+        CacheKind::Pip,
+        CacheKind::Maven,
+    ];
+    let r = on(&view, &MadeUp::caller(&[]), |r| r.caches = all.into()).unwrap();
+    let cached: Vec<_> = r
+        .host
+        .entries
+        .iter()
+        .filter(|e| matches!(e.kind, HostEntryKind::Cache { .. }))
+        .map(|e| e.target.to_string())
+        .collect();
+    assert_eq!(
+        cached,
+        [
+            "/home/builder/.cache/pip",
+            "/home/builder/.cargo/registry",
+            "/home/builder/.m2/repository",
+            "/home/builder/.npm/_cacache",
+            "/home/builder/go/pkg/mod/cache/download"
+        ]
+    );
+    for name in [
+        "CARGO_NET_OFFLINE",
+        "npm_config_offline",
+        "GOPROXY",
+        "PIP_NO_INDEX",
+    ] {
+        assert!(r.plan.env.contains_key(&name.into()), "{name}");
+    }
+    for kind in all {
+        let e = resolved(|r| r.caches = [kind].into()).unwrap_err();
+        assert!(matches!(e, PlanError::NoCache { .. }), "{e}");
+    }
+}
+
+#[test]
+fn every_refusal_is_one_sentence_with_a_hint() {
+    let all = [
+        PlanError::NoCommand,
+        resolved(|r| r.workdir = "nowhere".into()).unwrap_err(),
+        resolved(|r| r.workdir = "/".into()).unwrap_err(),
+        resolved(|r| r.root = Some("sub".into())).unwrap_err(),
+        resolved(|r| r.evidence = ".".into()).unwrap_err(),
+        resolved(|r| r.outputs.globs = vec!["a[".into()]).unwrap_err(),
+        resolved(|r| r.env = [("HOME".into(), "x".into())].into()).unwrap_err(),
+        resolved(|r| r.ro = vec!["/etc".into()]).unwrap_err(),
+        resolved(|r| r.caches = [CacheKind::Npm].into()).unwrap_err(),
+        resolved(|r| r.scratch = Some("sub".into())).unwrap_err(),
+        PlanError::NoScratch {
+            tried: "/var/tmp and /tmp".into(),
+        },
+        resolved(|r| r.source = Source::Git).unwrap_err(),
+        resolved(|r| {
+            r.workdir = "/home/ada/.ssh".into();
+            r.source_date_epoch = Some(DateEpoch::Auto);
+        })
+        .unwrap_err(),
+    ];
+    let text: Vec<_> = all
+        .iter()
+        .map(|e| format!("{e}\n  hint: {}", e.hint()))
+        .collect();
+    insta::assert_snapshot!(text.join("\n"));
 }
