@@ -18,6 +18,8 @@ pub enum Class {
     Setup,
     /// Evidence could not be completed or written.
     Incomplete,
+    /// A document is not what it should be.
+    Invalid,
     /// The command is there and can't be executed.
     NotExecutable,
     /// The command was not found.
@@ -42,6 +44,7 @@ impl Class {
             Self::Usage => exit::USAGE,
             Self::Setup => exit::SETUP,
             Self::Incomplete => exit::INCOMPLETE,
+            Self::Invalid => exit::DIFFERS,
             Self::NotExecutable => exit::NOT_EXECUTABLE,
             Self::NotFound => exit::NOT_FOUND,
             Self::Interrupted => exit::INTERRUPTED,

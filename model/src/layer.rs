@@ -158,3 +158,33 @@ impl LayerReport {
         }
     }
 }
+
+/// What `belljar doctor --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DoctorDoc {
+    /// `belljar.doctor/1`.
+    pub schema: String,
+    /// Whether a run and a pair work here.
+    pub works: bool,
+    /// Walls in the order of trust; empty where the sandbox could not be set up.
+    pub layers: Vec<LayerReport>,
+    /// Why it does not work.
+    pub failures: Vec<DoctorFailure>,
+}
+
+impl DoctorDoc {
+    /// Its schema.
+    pub const SCHEMA: &str = "belljar.doctor/1";
+}
+
+/// One thing that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DoctorFailure {
+    /// The step that failed, one sentence.
+    pub what: String,
+    /// The one thing to do about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<String>,
+}

@@ -26,15 +26,15 @@ pub use egress::{
     Ask, Class, EgressRecord, EgressVerdict, EgressWhen, Layer as EgressLayer, Probe, ProbeCount,
     Proc, Reason, SecurityManifest, SelfTest, SeqRange,
 };
-pub use layer::{Layer, LayerReport, State};
+pub use layer::{DoctorDoc, DoctorFailure, Layer, LayerReport, State};
 pub use manifest::{Entry, EntryKind, EntryWhen, Manifest, Scratch};
 pub use plan::{
     Allow, Budgets, CacheKind, Clock, EnvValue, FileRule, OnDeny, Outputs, Plan, Source, Streams,
     WorkspaceWish,
 };
 pub use result::{
-    BudgetReport, ClockReport, Counts, Label, ResultDoc, ResultWhen, RunReport, RunWhen, Tool,
-    Usage, Variations,
+    BudgetReport, ClockReport, Counts, Label, ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen,
+    Tool, Usage, Variations,
 };
 pub use text::{OsText, TextError};
 pub use verdict::{EndedBy, Verdict, exit};

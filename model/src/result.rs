@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, EndedBy, LayerReport, Plan, Sha256, Variation, Verdict, Window};
+use crate::{Class, Differences, EndedBy, LayerReport, Plan, Sha256, Variation, Verdict, Window};
 
 /// Which run of a pair; a single run is `A`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +76,26 @@ impl ResultDoc {
     pub const SCHEMA: &str = "belljar.result/1";
 }
 
+/// What `belljar explain --format json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReportDoc {
+    /// `belljar.report/1`.
+    pub schema: String,
+    /// The result.
+    pub result: ResultDoc,
+    /// The differences, if outputs were compared and the document belongs to the result.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub differences: Option<Differences>,
+    /// Files of the folder that do not belong to the result, one sentence each.
+    pub strays: Vec<String>,
+}
+
+impl ReportDoc {
+    /// Its schema.
+    pub const SCHEMA: &str = "belljar.report/1";
+}
+
 /// Facts of the moment of a whole command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -143,7 +163,8 @@ pub struct RunWhen {
 pub struct ClockReport {
     /// Whether this run's clock was to be moved.
     pub moved: bool,
-    /// Readers that the canary tried, and whether each saw the moved clock.
+    /// Readers that the canary tried, and whether each saw the clock as it should be: moved in B,
+    /// unmoved in A.
     pub readers: BTreeMap<String, bool>,
     /// Programs that were started and could not be covered, by executable: the verdict is
     /// `incomplete` if there is one.

@@ -10,7 +10,8 @@
 use std::path::PathBuf;
 
 use belljar_model::{
-    Differences, EgressRecord, Manifest, Plan, ResultDoc, SecurityManifest, SelfTest,
+    Differences, DoctorDoc, EgressRecord, Manifest, Plan, ReportDoc, ResultDoc, SecurityManifest,
+    SelfTest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn root<T: JsonSchema>() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind {
         schema: ResultDoc::SCHEMA,
         written_as: &["result.json"],
@@ -72,6 +73,18 @@ const KINDS: [Kind; 7] = [
         written_as: &["security/manifest.json"],
         about: "What the security folder holds, with digests, so that a gate can tell whole from cut.",
         make: root::<SecurityManifest>,
+    },
+    Kind {
+        schema: ReportDoc::SCHEMA,
+        written_as: &["belljar explain --format json"],
+        about: "A result with its differences, and what in its folder does not belong to it.",
+        make: root::<ReportDoc>,
+    },
+    Kind {
+        schema: DoctorDoc::SCHEMA,
+        written_as: &["belljar doctor --json"],
+        about: "Which walls stand on this host, and what is missing.",
+        make: root::<DoctorDoc>,
     },
 ];
 

@@ -34,6 +34,16 @@ pub fn dispatch(command: Option<Command>) -> Result<ExitCode, CommandError> {
     }
 }
 
+/// Writes a text with colours to stdout, without them where they don't belong.
+fn print_styled(text: &str) -> Result<ExitCode, CommandError> {
+    match anstream::AutoStream::choice(&std::io::stdout()) {
+        anstream::ColorChoice::Never => {
+            print(anstream::adapter::strip_str(text).to_string().as_bytes())
+        }
+        _ => print(text.as_bytes()),
+    }
+}
+
 /// Writes a generated text to stdout. A reader that closed the pipe has had enough: no error.
 fn print(text: &[u8]) -> Result<ExitCode, CommandError> {
     let mut out = std::io::stdout().lock();

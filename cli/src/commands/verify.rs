@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use belljar_model::{Label, Plan};
+use belljar_model::{Label, Plan, RunReport};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::Session;
 
@@ -51,8 +51,8 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
         Err(no_run) => return only_a(Err(no_run)),
     };
     // A skew that can't be had is no reason to build for an hour first.
-    if let Err(no_run) = offset(work, plan, &session, now_s()) {
-        return only_a(Err(no_run));
+    if let Err(e) = offset(plan, &session, now_s()) {
+        return only_a(Err(work.failed(e)));
     }
     let a = work.run(&mut session, Label::A, 0, true);
     let Ok(ran) = &a else { return only_a(a) };
@@ -65,14 +65,7 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
             ..only_a(a)
         };
     }
-    let a_start = ran
-        .told()
-        .report
-        .when
-        .window
-        .start_ns
-        .div_euclid(1_000_000_000);
-    match offset(work, plan, &session, a_start) {
+    match offset(plan, &session, start_s(ran.told().report)) {
         Ok(offset_s) => {
             let b = work.run(&mut session, Label::B, offset_s, true);
             Pair {
@@ -81,32 +74,30 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
                 offset_s: Some(offset_s),
             }
         }
-        Err(no_run) => Pair {
-            b: Some(Err(no_run)),
+        Err(e) => Pair {
+            b: Some(Err(work.failed(e))),
             ..only_a(a)
         },
     }
 }
 
 /// By how much run B's clock is moved, if it starts now.
-fn offset(
-    work: &mut Work<'_>,
-    plan: &Plan,
-    session: &Session<'_>,
-    a_start: i64,
-) -> Result<i64, NoRun> {
+pub fn offset(plan: &Plan, session: &Session<'_>, a_start: i64) -> Result<i64, SetupError> {
     let Some(clock) = &plan.clock else {
         return Ok(0);
     };
-    clock
+    let resolved = clock
         .skew
-        .resolve(a_start, now_s(), session.survey().newest_s)
-        .map_err(|e| {
-            work.failed(
-                SetupError::refused("move the clock of run B", e.to_string())
-                    .hint("choose another --skew; `auto` finds one that no input is newer than"),
-            )
-        })
+        .resolve(a_start, now_s(), session.survey().newest_s);
+    resolved.map_err(|e| {
+        SetupError::refused("move the clock of run B", e.to_string())
+            .hint("choose another `--skew`; `auto` finds one that no input is newer than")
+    })
+}
+
+/// When a run started, in whole seconds.
+pub fn start_s(report: &RunReport) -> i64 {
+    report.when.window.start_ns.div_euclid(1_000_000_000)
 }
 
 fn now_s() -> i64 {

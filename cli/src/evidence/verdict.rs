@@ -2,8 +2,8 @@
 //! closed: what is not known to be good is not good.
 
 use belljar_model::{
-    Difference, Differences, EndedBy, Label, OnDeny, Plan, RunReport, State, Variation, Variations,
-    Verdict, exit,
+    Difference, Differences, EndedBy, Label, LayerReport, OnDeny, Plan, RunReport, State,
+    Variation, Variations, Verdict, exit,
 };
 
 use crate::errors::Class;
@@ -214,13 +214,22 @@ fn broken(report: &RunReport, holes: usize) -> Option<(EndedBy, u8, String)> {
     let down = report
         .layers
         .iter()
-        .find(|l| l.required && matches!(l.state, State::Missing | State::Partial))
+        .find(|l| l.required && falls_short(l))
         .map(|l| format!("the layer {} did not stand in run {run}", l.layer.name()));
     let hole = (holes > 0).then(|| format!("the self-test of run {run} found {holes} ways out"));
     let setup = (report.ended_by == EndedBy::Setup)
         .then(|| format!("a required layer could not be kept in run {run}"));
     let why = down.or(hole).or(setup)?;
     Some((EndedBy::Setup, exit::SETUP, why))
+}
+
+/// A layer that was required with a level may stand in part: the sandbox checked the level.
+fn falls_short(layer: &LayerReport) -> bool {
+    match layer.state {
+        State::Missing => true,
+        State::Partial => layer.layer.required_by_default(),
+        State::Full | State::NotAsked => false,
+    }
 }
 
 fn interrupted(report: &RunReport) -> Option<(EndedBy, u8, String)> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use belljar_model::{
     Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, Clock, ClockReport,
-    Confidence, Counts, Difference, DifferenceKind, Differences, EgressLayer, EgressRecord,
-    EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen, EnvValue, FileRule, Label,
-    Layer, LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason,
-    Region, ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest,
-    SeqRange, Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict,
-    Window, WorkspaceWish,
+    Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc, DoctorFailure,
+    EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen,
+    EnvValue, FileRule, Label, Layer, LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe,
+    ProbeCount, Proc, Reason, Region, ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen,
+    Scratch, SecurityManifest, SelfTest, SeqRange, Sha256, Skew, Source, State, Streams, Tool,
+    Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         (EgressRecord::SCHEMA, there_and_back(&egress())),
         (SelfTest::SCHEMA, there_and_back(&selftest())),
         (SecurityManifest::SCHEMA, there_and_back(&security())),
+        (ReportDoc::SCHEMA, there_and_back(&report())),
+        (DoctorDoc::SCHEMA, there_and_back(&doctor())),
     ]
 }
 
@@ -305,5 +307,26 @@ fn security() -> SecurityManifest {
         lost: 0,
         probes: ProbeCount { made: 1, denied: 1 },
         layers: vec![LayerReport::full(Layer::NetNamespace, "own")],
+    }
+}
+
+fn report() -> ReportDoc {
+    ReportDoc {
+        schema: ReportDoc::SCHEMA.into(),
+        result: result(),
+        differences: Some(differences()),
+        strays: vec!["logs/a.log does not belong to this result".into()],
+    }
+}
+
+fn doctor() -> DoctorDoc {
+    DoctorDoc {
+        schema: DoctorDoc::SCHEMA.into(),
+        works: false,
+        layers: run(Label::A).layers,
+        failures: vec![DoctorFailure {
+            what: "could not make a user namespace: EPERM".into(),
+            fix: Some("allow it".into()),
+        }],
     }
 }

@@ -106,7 +106,7 @@ fn a_build_that_fails_in_both_runs() {
 fn a_build_that_makes_nothing_is_incomplete() {
     let project = small();
     let ran = verify(&project, &[], "true");
-    ends(&ran, &project, 6, "command");
+    ends(&ran, &project, 6, "incomplete");
     let evidence = project.evidence();
     assert_eq!(evidence.verdict(), "incomplete");
     assert!(ran.stderr.contains("--source git"), "the hint\n{ran}");
