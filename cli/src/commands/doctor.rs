@@ -69,12 +69,13 @@ fn examine(plan: &Plan, host: &Host, stop: &Stop) -> DoctorDoc {
     // Without what the caller requires, so that the layers are known also where that fails.
     let mut bare = plan.clone();
     bare.require.clear();
-    let (layers, mut failures) = match pair(&bare, host, stop) {
-        Ok((layers, failures)) => (layers, failures),
-        Err(e) => (vec![], vec![failure(&e)]),
-    };
+    let mut layers = Vec::new();
+    let mut failures: Vec<_> = pair(&bare, host, stop, &mut layers)
+        .err()
+        .into_iter()
+        .collect();
     if failures.is_empty() && !plan.require.is_empty() {
-        failures.extend(pair(plan, host, stop).err().map(|e| failure(&e)));
+        failures.extend(pair(plan, host, stop, &mut layers).err());
     }
     failures.extend(evidence(host));
     DoctorDoc {
@@ -85,16 +86,23 @@ fn examine(plan: &Plan, host: &Host, stop: &Stop) -> DoctorDoc {
     }
 }
 
-/// Both runs, judged as `verify` judges them.
+/// Both runs, judged as `verify` judges them. `layers` are those of the last run that was made.
 fn pair(
     plan: &Plan,
     host: &Host,
     stop: &Stop,
-) -> Result<(Vec<LayerReport>, Vec<DoctorFailure>), SetupError> {
-    let mut session = Session::prepare(plan, host)?;
-    let a = session.run(Label::A, 0, &mut Nobody, stop)?;
-    let offset_s = verify::offset(plan, &session, verify::start_s(&a.report))?;
-    let b = session.run(Label::B, offset_s, &mut Nobody, stop)?;
+    layers: &mut Vec<LayerReport>,
+) -> Result<(), DoctorFailure> {
+    let mut session = Session::prepare(plan, host).map_err(failure)?;
+    let a = session
+        .run(Label::A, 0, &mut Nobody, stop)
+        .map_err(failure)?;
+    layers.clone_from(&a.report.layers);
+    let offset_s = verify::offset(plan, &session, verify::start_s(&a.report)).map_err(failure)?;
+    let b = session
+        .run(Label::B, offset_s, &mut Nobody, stop)
+        .map_err(failure)?;
+    layers.clone_from(&b.report.layers);
     let nothing = Differences {
         schema: Differences::SCHEMA.into(),
         compared: 0,
@@ -107,16 +115,16 @@ fn pair(
         Some(&nothing),
         &[],
     );
-    let mut failures: Vec<DoctorFailure> = judged
-        .incomplete
-        .into_iter()
-        .map(|what| DoctorFailure { what, fix: None })
-        .collect();
-    if judged.verdict != Some(Verdict::Reproducible) && failures.is_empty() {
-        let what = format!("{NOTHING} did not end with 0 in both runs");
-        failures.push(DoctorFailure { what, fix: None });
+    if judged.verdict == Some(Verdict::Reproducible) {
+        return Ok(());
     }
-    Ok((b.report.layers, failures))
+    let ended = || format!("{NOTHING} did not end with 0 in both runs");
+    let what = if judged.incomplete.is_empty() {
+        ended()
+    } else {
+        judged.incomplete.join("; ")
+    };
+    Err(DoctorFailure { what, fix: None })
 }
 
 /// A command that does nothing leaves no outputs, so there is nothing to read.
@@ -148,10 +156,10 @@ fn evidence(host: &Host) -> Option<DoctorFailure> {
     })
 }
 
-fn failure(e: &SetupError) -> DoctorFailure {
+fn failure(e: SetupError) -> DoctorFailure {
     DoctorFailure {
         what: e.to_string(),
-        fix: e.hint.clone(),
+        fix: e.hint,
     }
 }
 

@@ -41,7 +41,7 @@ fn a_failing_step_with_its_fix() {
         works: false,
         layers: vec![],
         failures: vec![failure(
-            &SetupError::new("make a user namespace", nix::errno::Errno::EPERM).hint("allow it"),
+            SetupError::new("make a user namespace", nix::errno::Errno::EPERM).hint("allow it"),
         )],
     };
     insta::assert_snapshot!("fails", shown(&doc));

@@ -82,8 +82,8 @@ fn variations(out: &mut String, doc: &ResultDoc) {
     row("varied", join(&of.varied));
     if doc.runs.len() > 1 {
         row("without effect", join(&of.ineffective));
+        row("held", plain(&of.held.join(", ")));
     }
-    row("held", plain(&of.held.join(", ")));
 }
 
 fn outputs(out: &mut String, doc: &ResultDoc, differences: &Differences) {

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::{Class, Difference, Differences, EndedBy, ResultDoc, State, Verdict};
+use belljar_model::{
+    Class, Difference, Differences, EndedBy, LayerReport, ResultDoc, State, Verdict,
+};
 use owo_colors::{OwoColorize as _, Style};
 
 use super::escape::line;
@@ -120,21 +122,34 @@ fn variations(out: &mut String, doc: &ResultDoc, verbose: bool) {
     if !of.ineffective.is_empty() && doc.runs.len() > 1 {
         let _ = writeln!(out, "  without effect: {}", list(&of.ineffective));
     }
-    if verbose && !of.held.is_empty() {
+    if verbose && !of.held.is_empty() && doc.verdict.is_some() {
         let _ = writeln!(out, "  held: {}", line(&of.held.join(", ")));
     }
 }
 
 fn layers(out: &mut String, doc: &ResultDoc, verbose: bool) {
     let Some(run) = doc.runs.first() else { return };
-    for layer in &run.layers {
-        let short = matches!(layer.state, State::Partial | State::Missing);
-        if !short && !(verbose && layer.state == State::Full) {
-            continue;
+    let short = |l: &&LayerReport| matches!(l.state, State::Partial | State::Missing);
+    if !verbose {
+        let names: Vec<_> = run
+            .layers
+            .iter()
+            .filter(short)
+            .map(|l| l.layer.name())
+            .collect();
+        if !names.is_empty() {
+            let _ = writeln!(
+                out,
+                "  not whole: {} (`belljar doctor` says why)",
+                names.join(", ")
+            );
         }
-        let name = layer.layer.name();
-        if !short {
-            let _ = writeln!(out, "  layer {name}: {}", line(&layer.got));
+        return;
+    }
+    for layer in run.layers.iter().filter(|l| l.state != State::NotAsked) {
+        let (name, got) = (layer.layer.name(), line(&layer.got));
+        if !short(&layer) {
+            let _ = writeln!(out, "  layer {name}: {got}");
             continue;
         }
         let why = layer
@@ -143,11 +158,10 @@ fn layers(out: &mut String, doc: &ResultDoc, verbose: bool) {
             .map_or(String::new(), |w| format!(": {}", line(w)));
         let _ = writeln!(
             out,
-            "  layer {name}: wanted {}, got {}{why}",
-            line(&layer.wanted),
-            line(&layer.got)
+            "  layer {name}: wanted {}, got {got}{why}",
+            line(&layer.wanted)
         );
-        if let (true, Some(fix)) = (verbose, &layer.fix) {
+        if let Some(fix) = &layer.fix {
             let _ = writeln!(out, "    fix: {}", line(fix));
         }
     }
