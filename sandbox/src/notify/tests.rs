@@ -197,10 +197,14 @@ fn a_handler_that_panics_is_an_errno_and_a_failure() {
 
 #[test]
 fn a_slow_handler_does_not_hold_up_other_processes() {
-    let (child, listener) = perl(
-        "if (fork) { syscall(110) } else { print syscall(102) } wait",
-        &[libc::SYS_getppid, libc::SYS_getuid],
+    // The child calls only once the parent's call is in hand, which the handler shows by a file.
+    let folder = tempfile::tempdir().unwrap();
+    let in_hand = folder.path().join("in-hand");
+    let script = format!(
+        "if (fork) {{ syscall(110) }} else {{ 1 until -e '{}'; print syscall(111) }} wait",
+        in_hand.display()
     );
+    let (child, listener) = perl(&script, &[libc::SYS_getppid, libc::SYS_getpgrp]);
     let quick_done = Arc::new(AtomicU32::new(0));
     let (set, look) = (Arc::clone(&quick_done), quick_done);
     let quick = move |_: &Call, _: &Target<'_>| {
@@ -209,17 +213,18 @@ fn a_slow_handler_does_not_hold_up_other_processes() {
     };
     // Ends only once the other call was answered: with one thread this runs into the limit.
     let slow = move |_: &Call, _: &Target<'_>| {
+        std::fs::write(&in_hand, "").unwrap();
         let end = Instant::now() + Duration::from_secs(20);
         while look.load(Ordering::SeqCst) == 0 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Answer::Value(i64::from(look.load(Ordering::SeqCst)))
+        Answer::Value(0)
     };
     let service = Service::start(
         listener,
         vec![
             Arc::new(Do(libc::SYS_getppid, slow)),
-            Arc::new(Do(libc::SYS_getuid, quick)),
+            Arc::new(Do(libc::SYS_getpgrp, quick)),
         ],
     )
     .expect("the service");
