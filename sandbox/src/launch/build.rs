@@ -62,7 +62,7 @@ fn prepare(
     unshare(CloneFlags::CLONE_NEWUSER).step("make the build's own user namespace")?;
     write_own_maps(job.host.owner)?;
     let mut layers = super::walls::before_filters()?;
-    let base = crate::clock::CanaryBase::take();
+    let base = crate::clock::CanaryBase::take().step("read the clocks")?;
     let listener = super::walls::filters(job.offset_s != 0)?;
     layers.push(LayerReport::full(
         Layer::Seccomp,

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use nix::Result;
@@ -13,7 +13,9 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 
-use crate::sys::notify::check_id;
+use super::Answer;
+use super::service::send;
+use crate::sys::notify::{Buffers, check_id};
 
 /// Reads stay inside a page, the smallest unit that can be missing.
 const PAGE: usize = 4096;
@@ -40,6 +42,20 @@ impl<'a> Target<'a> {
     /// looked up by [`Self::tid`] counts only if this succeeds *afterwards*.
     pub fn confirm(&self) -> Result<()> {
         check_id(self.listener, self.id)
+    }
+
+    /// A hold on the call beyond the handler's return, which then is [`Answer::Later`].
+    pub fn later(&self) -> Result<Later> {
+        self.confirm()?;
+        let listener = self
+            .listener
+            .try_clone_to_owned()
+            .map_err(|e| errno_of(&e))?;
+        Ok(Later {
+            listener,
+            id: self.id,
+            tid: self.tid,
+        })
     }
 
     /// Fills `buf` from `address`; `EFAULT` if not all of it is mapped, `ENOENT` if the call no
@@ -134,6 +150,27 @@ impl<'a> Target<'a> {
             address = address.checked_add(got.len() as u64).ok_or(Errno::EFAULT)?;
         }
         Err(Errno::ENAMETOOLONG)
+    }
+}
+
+/// A call that will be answered after its handler returned. Dropped without an answer, the call waits
+/// until its process ends.
+#[derive(Debug)]
+pub struct Later {
+    listener: OwnedFd,
+    id: u64,
+    tid: i32,
+}
+
+impl Later {
+    /// The thread that waits.
+    pub fn target(&self) -> Target<'_> {
+        Target::new(self.listener.as_fd(), self.id, self.tid)
+    }
+
+    /// Answers; `ENOENT` if the call no longer waits.
+    pub fn answer(self, answer: Answer) -> Result<()> {
+        send(self.listener.as_fd(), self.id, answer, &mut Buffers::new()?)
     }
 }
 

@@ -10,7 +10,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use memory::Target;
+pub use memory::{Later, Target};
 pub use service::{Counters, Service};
 
 /// A call that waits for its answer.
@@ -39,6 +39,8 @@ pub enum Answer {
     Errno(i32),
     /// The thread was sent elsewhere: the notification is void and gets no answer.
     Redirected,
+    /// It is answered through [`Later`], which the handler has kept.
+    Later,
 }
 
 /// Handles some system calls.

@@ -1,6 +1,6 @@
 //! The threads that receive notifications and answer them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,7 +201,7 @@ impl Shared {
             self.count.redirected.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let count = match self.reply(&call, reply, buffers) {
+        let count = match send(self.listener.as_fd(), call.id, reply, buffers) {
             Ok(()) => return true,
             Err(Errno::ENOENT) => &self.count.vanished,
             Err(_) => &self.count.failed,
@@ -263,25 +263,31 @@ impl Shared {
             Answer::Errno(libc::ENOSYS)
         })
     }
+}
 
-    fn reply(&self, call: &Call, reply: Answer, buffers: &mut Buffers) -> nix::Result<()> {
-        let (val, error, flags) = match reply {
-            Answer::Continue => (0, 0, CONTINUE),
-            Answer::Value(value) => (value, 0, 0),
-            Answer::Errno(errno) => (0, -errno, 0),
-            Answer::Redirected => return Ok(()),
-        };
-        let reply = libc::seccomp_notif_resp {
-            id: call.id,
-            val,
-            error,
-            flags,
-        };
-        loop {
-            match answer(self.listener.as_fd(), buffers, &reply) {
-                Err(Errno::EINTR) => {}
-                other => return other,
-            }
+/// Sends an answer; those that are none send nothing.
+pub(super) fn send(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    reply: Answer,
+    buffers: &mut Buffers,
+) -> nix::Result<()> {
+    let (val, error, flags) = match reply {
+        Answer::Continue => (0, 0, CONTINUE),
+        Answer::Value(value) => (value, 0, 0),
+        Answer::Errno(errno) => (0, -errno, 0),
+        Answer::Redirected | Answer::Later => return Ok(()),
+    };
+    let reply = libc::seccomp_notif_resp {
+        id,
+        val,
+        error,
+        flags,
+    };
+    loop {
+        match answer(listener, buffers, &reply) {
+            Err(Errno::EINTR) => {}
+            other => return other,
         }
     }
 }

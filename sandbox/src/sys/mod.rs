@@ -7,13 +7,16 @@ pub mod caps;
 pub mod link;
 pub mod mount;
 pub mod notify;
+pub mod pidfd;
 #[cfg(test)]
 pub(crate) mod probe;
 pub mod process;
+pub mod ptrace;
 pub mod random;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod timer;
 pub mod xattr;

@@ -1,0 +1,185 @@
+//! The code that is put into a process's vDSO, with its unwind records.
+//!
+//! Position independent, reached in two ways:
+//! - a *hook* stands in for `clock_gettime`, `gettimeofday` or `time`: it calls the untouched original
+//!   and adds the offset;
+//! - the *stub* makes one system call for a thread that was redirected out of a trapped one: the
+//!   supervisor has laid a frame on its stack and set its registers, so that the stub only has to
+//!   call, restore the argument registers and go back.
+//!
+//! The bytes are assembled with this crate and are never run where they lie in it: [`image`](super::image)
+//! copies them, fills in the offset and the distances to the originals. Everything is written against
+//! the System V ABI of x86_64; there is no other port yet.
+
+use std::arch::global_asm;
+
+/// First word of the blob: says that a vDSO is patched.
+pub(super) const MARK: u64 = u64::from_le_bytes(*b"belljar\x01");
+
+/// The size of a redirected thread's frame, below its red zone.
+pub(super) const FRAME: usize = 80;
+/// The red zone: memory below the stack pointer that a function may use without moving it.
+pub(super) const RED_ZONE: usize = 128;
+
+// A call or jump to an original: its distance is filled in by `Blob::code`.
+//
+// Unwind records (DWARF call frame information, as in .eh_frame): one CIE; one FDE for the hooks,
+// which push one register around their call; one for the stub, whose caller's stack pointer is
+// FRAME + RED_ZONE = 208 above its own and whose return address lies at 40 in the frame, that is 168
+// below it (21 units of 8), and after the `lea` in rcx.
+global_asm!(
+    ".pushsection .rodata.belljar_clock,\"a\",@progbits",
+    ".balign 16",
+    ".hidden belljar_clock_start",
+    ".globl belljar_clock_start",
+    "belljar_clock_start:",
+    ".quad 0",                   // the mark
+    ".Lbelljar_offset: .quad 0", // the offset in seconds
+    //
+    // clock_gettime(edi = clock, rsi = timespec)
+    ".Lbelljar_cgt: cmp $11,%edi",
+    "ja .Lbelljar_cgt_other",
+    "mov $0x921,%eax", // REALTIME 0, REALTIME_COARSE 5, REALTIME_ALARM 8, TAI 11
+    "bt %edi,%eax",
+    "jnc .Lbelljar_cgt_other",
+    "push %rsi",
+    ".Lbelljar_cgt_in: .byte 0xe8",
+    ".Lbelljar_cgt_call: .long 0",
+    "pop %rsi",
+    ".Lbelljar_cgt_out: test %eax,%eax",
+    "jnz .Lbelljar_cgt_done",
+    "mov .Lbelljar_offset(%rip),%rcx",
+    "add %rcx,(%rsi)",
+    ".Lbelljar_cgt_done: ret",
+    ".Lbelljar_cgt_other: .byte 0xe9",
+    ".Lbelljar_cgt_jump: .long 0",
+    //
+    // gettimeofday(rdi = timeval or null, rsi = timezone or null)
+    ".Lbelljar_gtod: push %rdi",
+    ".Lbelljar_gtod_in: .byte 0xe8",
+    ".Lbelljar_gtod_call: .long 0",
+    "pop %rdi",
+    ".Lbelljar_gtod_out: test %eax,%eax",
+    "jnz .Lbelljar_gtod_done",
+    "test %rdi,%rdi",
+    "jz .Lbelljar_gtod_done",
+    "mov .Lbelljar_offset(%rip),%rcx",
+    "add %rcx,(%rdi)",
+    ".Lbelljar_gtod_done: ret",
+    //
+    // time(rdi = where or null)
+    ".Lbelljar_time: push %rdi",
+    ".Lbelljar_time_in: .byte 0xe8",
+    ".Lbelljar_time_call: .long 0",
+    "pop %rdi",
+    ".Lbelljar_time_out: add .Lbelljar_offset(%rip),%rax",
+    "test %rdi,%rdi",
+    "jz .Lbelljar_time_done",
+    "mov %rax,(%rdi)",
+    ".Lbelljar_time_done: ret",
+    //
+    // the stub; the frame at rsp: rsi rdx r10 r8 r9 return-address itimerspec
+    ".Lbelljar_stub: syscall",
+    "mov (%rsp),%rsi",
+    "mov 8(%rsp),%rdx",
+    "mov 16(%rsp),%r10",
+    "mov 24(%rsp),%r8",
+    "mov 32(%rsp),%r9",
+    "mov 40(%rsp),%rcx",
+    "lea 208(%rsp),%rsp",
+    ".Lbelljar_stub_left: jmp *%rcx", // as after the `syscall` that it stands for, rcx is the return address
+    ".Lbelljar_stub_end:",
+    //
+    ".balign 4",
+    ".Lbelljar_cie: .long .Lbelljar_cie_end - .Lbelljar_cie_id", // CIE
+    ".Lbelljar_cie_id: .long 0",
+    ".byte 1",
+    ".asciz \"zR\"",
+    ".byte 1, 0x78, 16, 1, 0x1b", // code align 1, data align -8, return address, pc-relative sdata4
+    ".byte 0x0c, 7, 8",           // the caller's stack pointer is rsp + 8
+    ".byte 0x90, 1",              // the return address lies just below it
+    ".balign 4",
+    ".Lbelljar_cie_end:",
+    ".Lbelljar_hooks_fde: .long .Lbelljar_hooks_end - .Lbelljar_hooks_cie", // FDE of the hooks
+    ".Lbelljar_hooks_cie: .long .Lbelljar_hooks_cie - .Lbelljar_cie",
+    ".long .Lbelljar_cgt - .",
+    ".long .Lbelljar_stub - .Lbelljar_cgt",
+    ".byte 0",
+    ".byte 0x02, .Lbelljar_cgt_in - .Lbelljar_cgt, 0x0e, 16",
+    ".byte 0x02, .Lbelljar_cgt_out - .Lbelljar_cgt_in, 0x0e, 8",
+    ".byte 0x02, .Lbelljar_gtod_in - .Lbelljar_cgt_out, 0x0e, 16",
+    ".byte 0x02, .Lbelljar_gtod_out - .Lbelljar_gtod_in, 0x0e, 8",
+    ".byte 0x02, .Lbelljar_time_in - .Lbelljar_gtod_out, 0x0e, 16",
+    ".byte 0x02, .Lbelljar_time_out - .Lbelljar_time_in, 0x0e, 8",
+    ".balign 4",
+    ".Lbelljar_hooks_end:",
+    ".Lbelljar_stub_fde: .long .Lbelljar_stub_fde_end - .Lbelljar_stub_cie", // FDE of the stub
+    ".Lbelljar_stub_cie: .long .Lbelljar_stub_cie - .Lbelljar_cie",
+    ".long .Lbelljar_stub - .",
+    ".long .Lbelljar_stub_end - .Lbelljar_stub",
+    ".byte 0",
+    ".byte 0x0e, 0xd0, 1", // the caller's stack pointer is rsp + 208
+    ".byte 0x90, 21",      // the return address lies 168 below it
+    ".byte 0x02, .Lbelljar_stub_left - .Lbelljar_stub, 0x0e, 0", // after the lea it is rsp
+    ".byte 0x09, 16, 2",   // and the return address is in rcx
+    ".balign 4",
+    ".Lbelljar_stub_fde_end:",
+    ".hidden belljar_clock_end",
+    ".globl belljar_clock_end",
+    "belljar_clock_end:",
+    ".balign 4",
+    ".hidden belljar_clock_layout",
+    ".globl belljar_clock_layout",
+    "belljar_clock_layout:",
+    ".long .Lbelljar_cgt - belljar_clock_start, .Lbelljar_cgt_call - belljar_clock_start, .Lbelljar_cgt_jump - belljar_clock_start",
+    ".long .Lbelljar_gtod - belljar_clock_start, .Lbelljar_gtod_call - belljar_clock_start",
+    ".long .Lbelljar_time - belljar_clock_start, .Lbelljar_time_call - belljar_clock_start",
+    ".long .Lbelljar_stub - belljar_clock_start, .Lbelljar_stub_end - belljar_clock_start",
+    ".long .Lbelljar_hooks_fde - belljar_clock_start, .Lbelljar_stub_fde - belljar_clock_start",
+    ".popsection",
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static belljar_clock_start: [u8; 0];
+    static belljar_clock_end: [u8; 0];
+    static belljar_clock_layout: Layout;
+}
+
+/// Where things are in the blob, in bytes from its start.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Stands in for `clock_gettime`.
+    pub(super) clock_gettime: u32,
+    /// Distance to fill in: its call.
+    pub(super) clock_gettime_call: u32,
+    /// Distance to fill in: its jump for clocks that are not moved.
+    pub(super) clock_gettime_jump: u32,
+    /// Stands in for `gettimeofday`.
+    pub(super) gettimeofday: u32,
+    /// Distance to fill in.
+    pub(super) gettimeofday_call: u32,
+    /// Stands in for `time`.
+    pub(super) time: u32,
+    /// Distance to fill in.
+    pub(super) time_call: u32,
+    /// Where a redirected thread starts.
+    pub(super) stub: u32,
+    /// The end of the code.
+    pub(super) code_end: u32,
+    /// Unwind record of the hooks.
+    pub(super) hooks_fde: u32,
+    /// Unwind record of the stub.
+    pub(super) stub_fde: u32,
+}
+
+/// The blob as assembled, and where things are in it.
+pub(super) fn assembled() -> (&'static [u8], &'static Layout) {
+    let (start, end) = (&raw const belljar_clock_start, &raw const belljar_clock_end);
+    let len = end.addr() - start.addr();
+    // SAFETY: both symbols are in the one section above, start before end, read-only data.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) };
+    // SAFETY: the section above holds the eleven words of `Layout` there, aligned to 4.
+    (bytes, unsafe { &belljar_clock_layout })
+}
