@@ -106,14 +106,18 @@ pub enum DifferenceKind {
     },
 }
 
-/// A run of differing bytes.
+/// A run of differing bytes. Its ends in A and in B may be apart: what is inserted moves the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Region {
     /// Offset in A's file.
     pub offset: u64,
-    /// Length in bytes.
+    /// Length in A in bytes.
     pub len: u64,
+    /// Offset in B's file.
+    pub offset_b: u64,
+    /// Length in B in bytes.
+    pub len_b: u64,
     /// A's bytes with a little context, escaped, at most 64.
     pub a: OsText,
     /// B's bytes likewise.

@@ -109,6 +109,8 @@ pub fn differences() -> Differences {
         regions: vec![Region {
             offset: 16,
             len: 4,
+            offset_b: 16,
+            len_b: 4,
             a: "2024".into(),
             b: "2025".into(),
         }],

@@ -196,6 +196,8 @@ fn differences() -> Differences {
     let region = Region {
         offset: 16,
         len: 4,
+        offset_b: 16,
+        len_b: 4,
         a: OsText::from(&b"\x00\xff"[..]),
         b: "2025".into(),
     };
