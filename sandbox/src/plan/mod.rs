@@ -21,7 +21,7 @@ use belljar_model::OsText;
 
 pub use error::PlanError;
 pub use facts::{Caller, Kind, Readable, Real, View};
-pub use places::{Places, places};
+pub use places::{Places, SCRATCH, places};
 pub use request::{Command, DateEpoch, Request};
 pub use resolve::{Resolved, resolve};
 

@@ -16,7 +16,7 @@ const SYSTEM: [&str; 17] = [
 ];
 
 /// The usual places for scratch. `/tmp` is the second, since it is small on many machines.
-const SCRATCH: [&str; 2] = ["/var/tmp", "/tmp"];
+pub const SCRATCH: [&str; 2] = ["/var/tmp", "/tmp"];
 
 /// Where the build is.
 #[derive(Debug, Clone, PartialEq, Eq)]
