@@ -13,6 +13,10 @@ use super::values::{
 
 /// What `run` and `verify` share.
 #[derive(Debug, Default, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct SharedArgs {
     /// Where the build starts (default: the current folder)
     #[arg(long, value_name = "DIR", help_heading = "Source")]

@@ -1,6 +1,7 @@
 //! The words that are seen when nothing runs: help, and what wrong usage is told.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -37,7 +38,7 @@ fn help() {
     all.push_str(&root.render_help().to_string());
     for command in root.get_subcommands_mut() {
         let name = command.get_name().to_owned();
-        all.push_str(&format!("\n===== {name} =====\n{}", command.render_help()));
+        let _ = write!(all, "\n===== {name} =====\n{}", command.render_help());
     }
     insta::assert_snapshot!(all);
 }

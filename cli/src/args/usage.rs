@@ -30,7 +30,10 @@ fn explain(e: &clap::Error, command: Option<&str>) -> CommandError {
         Some(ContextValue::Strings(s)) => s.first().cloned(),
         _ => None,
     };
-    let typed = text(ContextKind::InvalidArg).map(flag).unwrap_or_default();
+    let typed = text(ContextKind::InvalidArg)
+        .as_deref()
+        .map(flag)
+        .unwrap_or_default();
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
     let near = text(ContextKind::SuggestedArg)
         .or_else(|| text(ContextKind::SuggestedValue))
@@ -98,7 +101,10 @@ fn explain(e: &clap::Error, command: Option<&str>) -> CommandError {
             CommandError::usage(format!("{typed} is missing")).hint(help)
         }
         ErrorKind::ArgumentConflict => {
-            let other = text(ContextKind::PriorArg).map(flag).unwrap_or_default();
+            let other = text(ContextKind::PriorArg)
+                .as_deref()
+                .map(flag)
+                .unwrap_or_default();
             if typed == other {
                 CommandError::usage(format!("{typed} is given twice")).hint("give it once")
             } else {
@@ -125,7 +131,7 @@ pub fn refused(what: &str, why: &str, otherwise: &str) -> CommandError {
 }
 
 /// `--memory <SIZE>` as `--memory`, `[CMD]...` as the command.
-fn flag(arg: String) -> String {
+fn flag(arg: &str) -> String {
     if arg.contains("CMD") {
         return "a command after `--`".into();
     }

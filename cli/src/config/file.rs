@@ -31,6 +31,7 @@ const LARGEST: u64 = 1 << 20;
 /// What a file says. A key that it does not have is `None`, empty or false.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct File {
     #[serde(deserialize_with = "command")]
     pub command: Vec<OsString>,
@@ -186,13 +187,12 @@ fn key_at<'a>(table: &'a DeTable<'_>, e: &toml::de::Error) -> Option<&'a str> {
 }
 
 fn explain(path: &Path, text: &str, e: &toml::de::Error, key: Option<&str>) -> CommandError {
-    let mut what = path.display().to_string();
-    if let Some(span) = e.span() {
-        what += &format!(" line {}", line(text, span.start));
-    }
-    if let Some(key) = key {
-        what += &format!(": {key}");
-    }
+    let at = e
+        .span()
+        .map(|span| format!(" line {}", line(text, span.start)));
+    let key = key.map(|key| format!(": {key}"));
+    let what = [Some(path.display().to_string()), at, key];
+    let what: String = what.into_iter().flatten().collect();
     let message = e.message().trim_end().replace('\n', ", ");
     refused(
         &what,
@@ -204,7 +204,7 @@ fn explain(path: &Path, text: &str, e: &toml::de::Error, key: Option<&str>) -> C
 /// Lines count from 1.
 fn line(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    1 + before.iter().filter(|b| **b == b'\n').count()
+    before.split(|b| *b == b'\n').count()
 }
 
 /// A value that the command line knows as text; a number will do where it is one.

@@ -16,7 +16,9 @@ use std::time::Duration;
 use belljar_model::{Budgets, OnDeny, OsText, Outputs, Skew, Source, WorkspaceWish};
 use belljar_sandbox::plan::{self, Command, Request};
 
-pub use file::{File, find};
+#[cfg(test)]
+pub use file::read;
+pub use file::{File, NAME, find};
 
 use crate::args::values::{CacheName, DateEpoch, EnvName, Requirement};
 use crate::args::{OnDenyArg, RunArgs, SharedArgs, SourceArg, VerifyArgs, WorkspaceArg};

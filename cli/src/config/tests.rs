@@ -174,7 +174,8 @@ proptest! {
             0..6,
         ),
     ) {
-        let text: String = lines.iter().map(|(k, v)| format!("{k} = {v}\n")).collect();
+        let text: Vec<_> = lines.iter().map(|(k, v)| format!("{k} = {v}")).collect();
+        let text = text.join("\n");
         let _ = said(&text);
     }
 
