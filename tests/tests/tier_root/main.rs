@@ -1,6 +1,8 @@
 //! The sandbox as root gets it, and cgroup budgets.
 #![forbid(unsafe_code)]
 
+mod budgets;
+
 use belljar_tests::{Project, Ran};
 
 #[test]
