@@ -5,11 +5,13 @@
 //! it printed and wrote.
 #![forbid(unsafe_code)]
 
+mod console;
 mod evidence;
 mod fixture;
 mod project;
 mod vm;
 
+pub use console::{check_shell_blocks, run_blocks};
 pub use evidence::Evidence;
 pub use fixture::{Expect, Side, leak_names};
 pub use project::{Project, Ran, belljar_bin, eventually, repository};

@@ -36,6 +36,9 @@ impl Vm {
 
     /// The same with the sandbox crate's tests of budgets, linked statically, at `/bin/budget`:
     /// `BELLJAR_STATIC_BUDGET`.
+    ///
+    /// # Panics
+    /// If that names none.
     pub fn with_budget_tests(series: &str) -> Self {
         let bin = std::env::var("BELLJAR_STATIC_BUDGET")
             .expect("BELLJAR_STATIC_BUDGET: scripts/test builds and names it");

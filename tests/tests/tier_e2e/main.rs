@@ -4,6 +4,7 @@
 mod bad_input;
 mod clocks;
 mod corpora;
+mod documents;
 mod egress;
 mod evidence;
 mod exit_codes;

@@ -1,0 +1,66 @@
+//! What the documents show is what happens.
+
+use std::fs;
+
+use belljar_tests::{Project, Ran, check_shell_blocks, repository, run_blocks};
+
+fn read(name: &str) -> String {
+    let path = repository().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn the_transcripts_of_the_readme_are_real() {
+    let project = Project::empty();
+    let copied = Ran::of(
+        std::process::Command::new("cp")
+            .arg("-R")
+            .arg(repository().join("fixtures"))
+            .arg(project.dir()),
+    );
+    copied.exits(0);
+    project.write("README.md", read("README.md"));
+    assert!(run_blocks(&read("README.md"), &project) >= 2);
+}
+
+#[test]
+fn shell_blocks_are_valid() {
+    assert!(check_shell_blocks(&read("README.md")) >= 3);
+    for page in ["evidence.md", "troubleshooting.md"] {
+        check_shell_blocks(&read(&format!("docs/{page}")));
+    }
+}
+
+/// The first command of the README, as it stands there but for Cargo.
+#[test]
+fn the_readme_names_the_two_commands_and_ci_calls_the_second() {
+    let readme = read("README.md");
+    assert!(readme.contains("cargo run --release -- verify --workdir fixtures/hello-c -- make"));
+    assert!(readme.contains("\nscripts/test "));
+    assert!(read(".ci/run").contains("\nscripts/test\n"));
+}
+
+/// Every page that a page points to is there.
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/evidence.md",
+        "docs/determinism.md",
+        "docs/troubleshooting.md",
+        "artifacts/README.md",
+    ] {
+        let dir = repository().join(page);
+        let dir = dir.parent().expect("a parent");
+        for link in read(page)
+            .split("](")
+            .skip(1)
+            .filter_map(|l| l.split(')').next())
+        {
+            if !link.starts_with("http") && !link.starts_with('#') {
+                assert!(dir.join(link).exists(), "{page}: {link}");
+            }
+        }
+    }
+}
