@@ -35,8 +35,8 @@ const SYSTEM: &[Line] = table! {
 const ETC: &[Line] = table! {
     "which of several tools a name stands for": "/etc/alternatives";
     "where libraries are": "/etc/ld.so.cache" "/etc/ld.so.conf" "/etc/ld.so.conf.d";
-    "certificates of public authorities": "/etc/ssl/certs" "/etc/ssl/cert.pem" "/etc/ca-certificates"
-        "/etc/ca-certificates.conf" "/etc/pki/tls/certs" "/etc/pki/tls/cert.pem" "/etc/pki/ca-trust"
+    "certificates of public authorities": "/etc/ssl/certs" "/etc/ssl/cert.pem" "/etc/ca-certificates/extracted"
+        "/etc/pki/tls/certs" "/etc/pki/tls/cert.pem" "/etc/pki/ca-trust"
         "/etc/pki/java";
     "configuration of TLS libraries": "/etc/ssl/openssl.cnf" "/etc/pki/tls/openssl.cnf"
         "/etc/crypto-policies";
@@ -56,7 +56,7 @@ const ETC: &[Line] = table! {
     "document tools": "/etc/texmf" "/etc/xml" "/etc/sgml" "/etc/groff" "/etc/papersize" "/etc/ghostscript"
         "/etc/papersize.d";
     "java build tools": "/etc/maven" "/etc/ant" "/etc/gradle";
-    "OpenCL and Vulkan drivers": "/etc/OpenCL" "/etc/vulkan";
+    "OpenCL drivers": "/etc/OpenCL";
 };
 
 /// Families of names in `/etc` that carry a version.

@@ -61,14 +61,7 @@ const MANAGERS: &[Manager] = &[
         variable: "PYENV_ROOT",
         usual: ".pyenv",
         parts: &[
-            "bin",
-            "completions",
-            "libexec",
-            "plugins",
-            "pyenv.d",
-            "shims",
-            "version",
-            "versions",
+            "bin", "libexec", "plugins", "pyenv.d", "shims", "version", "versions",
         ],
         set: Some("PYENV_ROOT"),
         keeps_path: true,
@@ -179,6 +172,7 @@ pub(super) fn find(
     view: &dyn View,
 ) -> Toolchains {
     let mut search = Search {
+        homes: homes(caller, view),
         caller,
         view,
         table,
@@ -195,7 +189,26 @@ pub(super) fn find(
     search.found
 }
 
+/// A manager that this caller has.
+struct Home {
+    tool: &'static Manager,
+    /// As the caller names it.
+    home: PathBuf,
+    /// Without links.
+    source: PathBuf,
+}
+
+fn homes(caller: &Caller, view: &dyn View) -> Vec<Home> {
+    let known = |tool: &'static Manager| {
+        let home = caller.dir_or_home(tool.variable, tool.usual)?;
+        let source = view.canonical(&home).ok()?;
+        Some(Home { tool, home, source })
+    };
+    MANAGERS.iter().filter_map(known).collect()
+}
+
 struct Search<'a> {
+    homes: Vec<Home>,
     caller: &'a Caller,
     view: &'a dyn View,
     table: &'a [HostEntry],
@@ -243,18 +256,17 @@ impl Search<'_> {
     }
 
     fn managed(&mut self, real: &Path) -> Option<PathBuf> {
-        MANAGERS.iter().find_map(|tool| {
-            let home = self.caller.dir_or_home(tool.variable, tool.usual)?;
-            let source = self.view.canonical(&home).ok()?;
-            let below = real.strip_prefix(&source).ok()?;
+        let homes = std::mem::take(&mut self.homes);
+        let inside = homes.iter().find_map(|Home { tool, home, source }| {
+            let below = real.strip_prefix(source).ok()?;
             // The home itself on PATH is no folder of tools.
             let part = below.components().next()?;
             if !tool.parts.iter().any(|p| part.as_os_str() == *p) {
                 return None;
             }
-            let inside = self.mount(tool.name, &source, tool.parts, tool.reason);
+            let inside = self.mount(tool.name, source, tool.parts, tool.reason);
             if tool.keeps_path {
-                self.link(&home, &inside, tool.reason);
+                self.link(home, &inside, tool.reason);
             }
             if let Some(variable) = tool.set {
                 self.found.vars.insert(variable, inside.as_path().into());
@@ -267,7 +279,9 @@ impl Search<'_> {
                     .or_insert_with(|| home.as_path().into());
             }
             Some(inside.join(below))
-        })
+        });
+        self.homes = homes;
+        inside
     }
 
     fn shaped(&mut self, real: &Path) -> Option<PathBuf> {
@@ -341,10 +355,16 @@ impl Search<'_> {
     }
 
     fn bind(&mut self, source: &Path, target: &Path, reason: &'static str) {
-        let Ok(source) = self.view.canonical(source) else {
-            return;
-        };
-        let kind = match self.view.kind(&source) {
+        let mut source = source.to_owned();
+        let mut kind = self.view.kind(&source);
+        if kind == Some(Kind::Link) {
+            let Ok(real) = self.view.canonical(&source) else {
+                return;
+            };
+            kind = self.view.kind(&real);
+            source = real;
+        }
+        let kind = match kind {
             Some(Kind::Folder) => HostEntryKind::Bind { source },
             Some(Kind::File) => match self.view.small(&source) {
                 Some(content) => HostEntryKind::Made { content },
