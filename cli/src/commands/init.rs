@@ -28,7 +28,10 @@ pub fn run(args: &InitArgs) -> Result<ExitCode, CommandError> {
     if args.print {
         return super::print(text.as_bytes());
     }
-    let path = args.workdir.join(NAME);
+    let path = match args.workdir.to_str() {
+        Some(".") => NAME.into(),
+        _ => args.workdir.join(NAME),
+    };
     write(&path, &text)?;
     let next = if project.command.is_empty() {
         "name the command in it, then: belljar verify"

@@ -5,135 +5,16 @@
 //! that no table knows is left out and named to the caller.
 
 mod rustup;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use belljar_model::OsText;
 
+use table::{MANAGERS, Manager, SHAPES, SYSTEM, SYSTEM_PATH, Shape};
+
 use super::{Caller, HostEntry, HostEntryKind, Kind, View, files};
-
-/// What ends every PATH inside.
-const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
-
-/// Folders of a PATH that are the system's: in [`SYSTEM_PATH`], or for administrators and games.
-const SYSTEM: [&str; 10] = [
-    "/usr/local/bin",
-    "/usr/bin",
-    "/bin",
-    "/usr/local/sbin",
-    "/usr/sbin",
-    "/sbin",
-    "/usr/games",
-    "/usr/local/games",
-    "/usr/bin/site_perl",
-    "/usr/bin/vendor_perl",
-];
-
-/// A toolchain with a home of its own, which a variable names or which has its usual place.
-struct Manager {
-    name: &'static str,
-    /// The variable that names its home.
-    variable: &'static str,
-    /// Where its home is without that, below the caller's.
-    usual: &'static str,
-    /// What of it is mounted.
-    parts: &'static [&'static str],
-    /// The variable by which its tools find their home inside.
-    set: Option<&'static str>,
-    /// Its files name their own home, so a link to the new place stands at the old one.
-    keeps_path: bool,
-    reason: &'static str,
-}
-
-const MANAGERS: &[Manager] = &[
-    Manager {
-        name: "cargo",
-        variable: "CARGO_HOME",
-        usual: ".cargo",
-        parts: &["bin"],
-        set: None,
-        keeps_path: false,
-        reason: "rustup's proxies and tools that cargo installed",
-    },
-    Manager {
-        name: "pyenv",
-        variable: "PYENV_ROOT",
-        usual: ".pyenv",
-        parts: &[
-            "bin", "libexec", "plugins", "pyenv.d", "shims", "version", "versions",
-        ],
-        set: Some("PYENV_ROOT"),
-        keeps_path: true,
-        reason: "pythons that pyenv built, and its shims",
-    },
-    Manager {
-        name: "rbenv",
-        variable: "RBENV_ROOT",
-        usual: ".rbenv",
-        parts: &[
-            "bin", "libexec", "plugins", "rbenv.d", "shims", "version", "versions",
-        ],
-        set: Some("RBENV_ROOT"),
-        keeps_path: true,
-        reason: "rubies that rbenv built, and its shims",
-    },
-    Manager {
-        name: "sdkman",
-        variable: "SDKMAN_DIR",
-        usual: ".sdkman",
-        parts: &["candidates"],
-        set: None,
-        keeps_path: true,
-        reason: "java tools that sdkman installed",
-    },
-    Manager {
-        name: "homebrew",
-        variable: "HOMEBREW_PREFIX",
-        usual: ".linuxbrew",
-        parts: &["Cellar", "bin", "include", "lib", "libexec", "opt", "share"],
-        set: None,
-        keeps_path: true,
-        reason: "tools that homebrew built",
-    },
-];
-
-/// A toolchain that shows by its shape: PATH names `HOME/bin` and these stand in `HOME`.
-struct Shape {
-    name: &'static str,
-    /// All of these stand in its home.
-    marks: &'static [&'static str],
-    /// What of it is mounted; empty: all of it.
-    parts: &'static [&'static str],
-    /// The variable that is set to its home.
-    set: Option<&'static str>,
-    reason: &'static str,
-}
-
-const SHAPES: &[Shape] = &[
-    Shape {
-        name: "go",
-        marks: &["VERSION", "bin/go", "pkg/tool"],
-        parts: &[],
-        set: Some("GOROOT"),
-        reason: "the go toolchain",
-    },
-    // Not `etc`: node's own npmrc may hold a token.
-    Shape {
-        name: "node",
-        marks: &["bin/node", "include/node/node.h"],
-        parts: &["bin", "include", "lib"],
-        set: None,
-        reason: "node and what npm installed beside it",
-    },
-    Shape {
-        name: "java",
-        marks: &["release", "bin/java", "lib"],
-        parts: &[],
-        set: Some("JAVA_HOME"),
-        reason: "a java runtime",
-    },
-];
 
 /// What was found.
 #[derive(Debug, Default)]
