@@ -33,11 +33,20 @@ pub struct EgressRecord {
     /// The read of the process's memory was not confirmed: the record may not be what the
     /// kernel saw.
     pub racy: bool,
+    /// How many more such calls the same program made. Counted only where nothing gates: each
+    /// call of class `external` is a record of its own.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub repeated: u64,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hint: Option<String>,
     /// Facts of the moment.
     pub when: EgressWhen,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl EgressRecord {
@@ -73,7 +82,7 @@ pub enum Layer {
 }
 
 /// What became of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EgressVerdict {
@@ -86,7 +95,7 @@ pub enum EgressVerdict {
 }
 
 /// How a record counts. Only `External` gates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
@@ -113,7 +122,7 @@ impl Class {
 }
 
 /// Why a call was denied or let be. Closed; `egress.md` of the docs explains each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -161,7 +170,7 @@ impl Reason {
 }
 
 /// What was asked for; `unknown` where it could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ask {
     /// `inet`, `inet6`, `unix`, `netlink` ... or the number.
@@ -187,7 +196,7 @@ pub struct Proc {
     pub exe_sha256: Option<Sha256>,
     /// Its arguments, at most 32 of at most 256 bytes.
     pub argv: Vec<OsText>,
-    /// Whether arguments were cut.
+    /// Whether arguments or ancestors were cut.
     pub argv_cut: bool,
     /// Its ancestors up to the build's first process, nearest first, each as its argv.
     pub chain: Vec<Vec<OsText>>,

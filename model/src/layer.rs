@@ -23,8 +23,6 @@ pub enum Layer {
     CgroupNamespace,
     /// Own boot-time clock.
     TimeNamespace,
-    /// The same `rlimits` for every run.
-    ResourceLimits,
     /// All capability sets empty, locked.
     Capabilities,
     /// `no_new_privs`.
@@ -45,7 +43,7 @@ pub enum Layer {
 
 impl Layer {
     /// All layers in the order of trust.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -54,7 +52,6 @@ impl Layer {
         Self::UtsNamespace,
         Self::CgroupNamespace,
         Self::TimeNamespace,
-        Self::ResourceLimits,
         Self::Capabilities,
         Self::NoNewPrivs,
         Self::Landlock,
@@ -76,7 +73,6 @@ impl Layer {
             Self::UtsNamespace => "uts-namespace",
             Self::CgroupNamespace => "cgroup-namespace",
             Self::TimeNamespace => "time-namespace",
-            Self::ResourceLimits => "resource-limits",
             Self::Capabilities => "capabilities",
             Self::NoNewPrivs => "no-new-privs",
             Self::Landlock => "landlock",

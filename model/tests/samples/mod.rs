@@ -273,6 +273,7 @@ fn egress() -> EgressRecord {
             attrib: "notify".into(),
         },
         racy: false,
+        repeated: 0,
         hint: None,
         when: EgressWhen {
             ts: "2024-01-01T00:00:00Z".into(),

@@ -24,6 +24,7 @@ use super::workspace;
 use crate::SetupError;
 use crate::capture::Rung;
 use crate::error::At;
+use crate::observe::NameSocket;
 use crate::plan::Host;
 use crate::sys::link::loopback_up;
 use crate::sys::process::{
@@ -110,6 +111,13 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     let mut fds = vec![written.upper.as_fd()];
     fds.extend(temporary.iter().map(OwnedFd::as_fd));
     fds.extend(terminal.as_ref().map(|(master, _)| master.as_fd()));
+    let names = NameSocket::open().map_err(|e| {
+        let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        SetupError::new("open the sandbox's name socket", errno)
+    })?;
+    job.channel
+        .send_with(&FromInit::Names, &names.as_fds())
+        .step("hand the name socket to the supervisor")?;
     job.channel
         .send_with(&FromInit::SetUp { layers }, &fds)
         .step("report to the supervisor")?;

@@ -33,6 +33,14 @@ pub(super) fn not_asked(layer: Layer) -> LayerReport {
     }
 }
 
+/// The listener stands, and nothing of the self-test came out of it.
+pub(super) fn unseen(layers: &mut [LayerReport]) {
+    for layer in layers.iter_mut().filter(|l| l.layer == Layer::Notify) {
+        layer.state = State::Missing;
+        layer.why = Some("no call of the self-test was seen".to_owned());
+    }
+}
+
 /// The moved clock: wall-clock reads and waits, not file times.
 pub(super) fn clock(offset_s: i64) -> LayerReport {
     if offset_s == 0 {

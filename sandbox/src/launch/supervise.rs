@@ -23,7 +23,7 @@ use super::{layers, require};
 use crate::clock::Skewer;
 use crate::error::At;
 use crate::notify::{Handler, Service};
-use crate::observe::Egress;
+use crate::observe::{Egress, NameSocket};
 use crate::sys::process::{pidfd_open, wait4};
 use crate::{SetupError, launch::hints};
 
@@ -224,6 +224,11 @@ impl<'a> Supervisor<'a> {
                     self.fail(e);
                 }
             }
+            FromInit::Names => {
+                if let Err(e) = self.serve_names(fds) {
+                    self.fail(e);
+                }
+            }
             FromInit::Listener => {
                 if let Err(e) = self.serve(fds.pop()) {
                     self.fail(e);
@@ -247,6 +252,12 @@ impl<'a> Supervisor<'a> {
         self.budgets.watch_disk(&written, fds.collect())?;
         self.written = Some(written);
         Ok(())
+    }
+
+    fn serve_names(&self, fds: Vec<OwnedFd>) -> Result<(), SetupError> {
+        let socket = NameSocket::from_fds(fds)
+            .ok_or_else(|| SetupError::refused("serve the sandbox's name socket", "none came"))?;
+        self.egress.serve_names(socket)
     }
 
     /// Starts answering trapped calls, then lets the build's process go on.
@@ -299,6 +310,9 @@ impl<'a> Supervisor<'a> {
                 .hint("this is a defect of belljar or of the kernel: please report it with `belljar doctor --json`"));
         }
         self.layers.extend(report.layers.iter().cloned());
+        if self.egress.rehearsed() == 0 {
+            layers::unseen(&mut self.layers);
+        }
         self.layers.push(self.budgets.layer());
         self.layers.push(layers::clock(self.offset_s));
         self.layers.sort_by_key(|l| l.layer);

@@ -38,6 +38,8 @@ pub(crate) enum FromInit {
     /// The walls that init builds stand. Beside it: the folder that the build writes, and the
     /// master of the terminal if there is one.
     SetUp { layers: Vec<LayerReport> },
+    /// Beside it: the name socket and the tables of sockets that belong to it.
+    Names,
     /// Beside it: the notification listener.
     Listener,
     /// The build's first process ended with this wait status.

@@ -5,6 +5,7 @@
 //! observes and virtualises, and no decision about access may rest on what it read of a process's memory.
 //! This room knows nothing of what the handlers do.
 
+mod egress;
 mod memory;
 mod service;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod caps;
 pub mod link;
 pub mod mount;
+pub mod net;
 pub mod notify;
 pub mod pidfd;
 #[cfg(test)]

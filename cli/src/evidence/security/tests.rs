@@ -34,6 +34,7 @@ fn record(run: Label, seq: u64, host: &[u8], exe: &[u8], class: Class) -> Egress
             attrib: "notify".into(),
         },
         racy: false,
+        repeated: 0,
         hint: None,
         when: EgressWhen {
             ts: "2026-01-02T03:04:05Z".into(),

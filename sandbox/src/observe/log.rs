@@ -1,0 +1,388 @@
+//! The records of one run, numbered without a gap.
+//!
+//! A call that gates is one record. Of the others (a C library that looks for its name service in
+//! every process that starts) the first of a program to a destination is one, which counts the rest.
+//! A run with more records than [`MOST`] loses the rest by number, and counts as incomplete.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use belljar_model::{
+    Allow, Ask, Class, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, Label, OsText, Reason,
+};
+
+use super::classify::Judged;
+use super::identify::{Known, unknown};
+
+/// Records kept of a run.
+pub(crate) const MOST: usize = 100_000;
+/// Askers whose last question is kept.
+const MAX_PAIRS: usize = 4096;
+
+/// What was heard or seen, before it has a number.
+pub(crate) struct Sight<'a> {
+    pub(crate) layer: EgressLayer,
+    pub(crate) event: &'a str,
+    pub(crate) ask: Ask,
+    pub(crate) judged: Judged,
+    pub(crate) known: Option<&'a Arc<Known>>,
+    pub(crate) racy: bool,
+}
+
+/// The log of a run.
+#[derive(Debug)]
+pub(crate) struct Log {
+    run: Label,
+    allow: Vec<Allow>,
+    begun: OnceLock<Instant>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    records: Vec<Kept>,
+    lost: u64,
+    hinted: HashSet<OsText>,
+    pairs: HashMap<(u32, OsText), Vec<u16>>,
+    /// Where the first call of a kind is.
+    firsts: HashMap<(String, Ask, Judged, OsText), usize>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    layer: EgressLayer,
+    event: String,
+    ask: Ask,
+    judged: Judged,
+    known: Option<Arc<Known>>,
+    racy: bool,
+    repeated: u64,
+    hint: Option<String>,
+    when: EgressWhen,
+}
+
+impl Inner {
+    /// Counts a call with the first of its kind, if there is one and nothing gates.
+    fn repeats(&mut self, sight: &Sight<'_>) -> bool {
+        let Some(known) = sight
+            .known
+            .filter(|_| sight.judged.class != Class::External)
+        else {
+            return false;
+        };
+        let exe = known.proc.exe.clone();
+        let kind = (sight.event.into(), sight.ask.clone(), sight.judged, exe);
+        let first = *self.firsts.entry(kind).or_insert(self.records.len());
+        let Some(record) = self.records.get_mut(first) else {
+            return false;
+        };
+        record.repeated += 1;
+        record.racy |= sight.racy;
+        true
+    }
+}
+
+impl Log {
+    /// An empty log, which keeps nothing yet.
+    pub(crate) fn new(run: Label, allow: Vec<Allow>) -> Self {
+        Self {
+            run,
+            allow,
+            begun: OnceLock::new(),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// From now on everything is kept.
+    pub(crate) fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+    }
+
+    /// Whether anything is kept.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.get().is_some()
+    }
+
+    /// Adds what was seen.
+    pub(crate) fn add(&self, sight: Sight<'_>) {
+        let Some(begun) = self.begun.get() else {
+            return;
+        };
+        let since = begun.elapsed();
+        let mut inner = self.lock();
+        if inner.repeats(&sight) {
+            return;
+        }
+        if inner.records.len() >= MOST {
+            inner.lost += 1;
+            return;
+        }
+        let hint = self.hint(&sight, &mut inner.hinted);
+        inner.records.push(Kept {
+            layer: sight.layer,
+            event: sight.event.into(),
+            ask: sight.ask,
+            judged: sight.judged,
+            racy: sight.racy,
+            repeated: 0,
+            hint,
+            when: EgressWhen {
+                ts: jiff::Timestamp::now().to_string(),
+                since_start_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+                pid: sight.known.map_or(0, |k| k.pid),
+            },
+            known: sight.known.cloned(),
+        });
+    }
+
+    /// Whether this question is the other half of one that is a record already: a resolver asks
+    /// for `A` and `AAAA` of a name, in any order; the same type again is another attempt.
+    pub(crate) fn is_second_half(&self, pid: u32, name: &OsText, kind: u16) -> bool {
+        let mut inner = self.lock();
+        if inner.pairs.len() >= MAX_PAIRS {
+            inner.pairs.clear();
+        }
+        let asked = inner.pairs.entry((pid, name.clone())).or_default();
+        let again = asked.is_empty() || asked.contains(&kind);
+        if again {
+            asked.clear();
+        }
+        asked.push(kind);
+        !again
+    }
+
+    /// Counts what was seen and could not be kept.
+    pub(crate) fn lose(&self, count: u64) {
+        self.lock().lost += count;
+    }
+
+    /// What to do about a destination, once for each.
+    fn hint(&self, sight: &Sight<'_>, hinted: &mut HashSet<OsText>) -> Option<String> {
+        let fetch = matches!(
+            sight.judged.reason,
+            Reason::DnsNameDenied | Reason::IpLiteral | Reason::HostNotAllowed
+        );
+        let denied = sight.judged.verdict == EgressVerdict::Deny;
+        let host = &sight.ask.host;
+        if sight.judged.class != Class::External
+            || !fetch
+            || !denied
+            || !hinted.insert(host.clone())
+        {
+            return None;
+        }
+        if self.allow.iter().any(|rule| covers(rule, host)) {
+            return Some(format!(
+                "a rule allows {host}, and this version can't let it through yet: use `--cache` or vendor what is needed"
+            ));
+        }
+        Some(format!(
+            "needs {host}: use `--cache`, `--allow {host}` or `belljar lock`"
+        ))
+    }
+
+    /// Everything, in the order of the numbers, and how many were lost. `digest` knows the
+    /// executables' digests.
+    pub(crate) fn take(
+        &self,
+        digest: impl Fn(&Known) -> Option<belljar_model::Sha256>,
+    ) -> (Vec<EgressRecord>, u64) {
+        let inner = std::mem::take(&mut *self.lock());
+        let records = inner.records.into_iter().enumerate().map(|(seq, kept)| {
+            let mut proc = kept.known.as_ref().map_or_else(unknown, |k| k.proc.clone());
+            proc.exe_sha256 = kept.known.as_deref().and_then(&digest);
+            EgressRecord {
+                schema: EgressRecord::SCHEMA.into(),
+                run: self.run,
+                seq: seq as u64,
+                layer: kept.layer,
+                event: kept.event,
+                verdict: kept.judged.verdict,
+                reason: kept.judged.reason,
+                class: kept.judged.class,
+                ask: kept.ask,
+                proc,
+                racy: kept.racy,
+                repeated: kept.repeated,
+                hint: kept.hint,
+                when: kept.when,
+            }
+        });
+        (records.collect(), inner.lost)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a rule names this host.
+fn covers(rule: &Allow, host: &OsText) -> bool {
+    let host = host.as_bytes();
+    match rule.host.strip_prefix("*.") {
+        // A suffix counts by whole labels, and not for the bare name.
+        Some(suffix) => host
+            .strip_suffix(suffix.as_bytes())
+            .is_some_and(|rest| rest.len() > 1 && rest.ends_with(b".")),
+        None => host == rule.host.as_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn see(log: &Log, host: &str) {
+        log.add(Sight {
+            layer: EgressLayer::Dns,
+            event: "query",
+            ask: Ask {
+                family: "inet".into(),
+                protocol: "udp".into(),
+                host: host.into(),
+                port: 53,
+            },
+            judged: Judged {
+                class: Class::External,
+                reason: Reason::DnsNameDenied,
+                verdict: EgressVerdict::Deny,
+            },
+            known: None,
+            racy: false,
+        });
+    }
+
+    #[test]
+    fn numbers_begin_with_the_command_and_have_no_gap() {
+        let log = Log::new(Label::A, vec![]);
+        see(&log, "self.test");
+        log.begin();
+        see(&log, "a.example");
+        see(&log, "b.example");
+        let (records, lost) = log.take(|_| None);
+        assert_eq!(lost, 0);
+        let seen: Vec<_> = records
+            .iter()
+            .map(|r| (r.seq, r.ask.host.to_string()))
+            .collect();
+        assert_eq!(seen, [(0, "a.example".into()), (1, "b.example".into())]);
+        assert_eq!(records[0].proc.attrib, "unknown");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_lost_by_number() {
+        let log = Log::new(Label::B, vec![]);
+        log.begin();
+        for _ in 0..MOST + 3 {
+            see(&log, "a.example");
+        }
+        let (records, lost) = log.take(|_| None);
+        assert_eq!((records.len(), lost), (MOST, 3));
+        assert_eq!(records.last().unwrap().seq, MOST as u64 - 1);
+    }
+
+    #[test]
+    fn what_never_gates_is_counted_with_the_first_of_its_kind() {
+        let log = Log::new(Label::A, vec![]);
+        log.begin();
+        let me = i32::try_from(std::process::id()).unwrap();
+        let known = super::super::identify::Processes::default()
+            .find(me)
+            .unwrap();
+        let probe = |class, host: &str| {
+            log.add(Sight {
+                layer: EgressLayer::Notify,
+                event: "connect",
+                ask: Ask {
+                    family: "unix".into(),
+                    protocol: "unix".into(),
+                    host: host.into(),
+                    port: 0,
+                },
+                judged: Judged {
+                    class,
+                    reason: Reason::UnixSocketDenied,
+                    verdict: EgressVerdict::Deny,
+                },
+                known: Some(&known),
+                racy: false,
+            });
+        };
+        for _ in 0..3 {
+            probe(Class::Probe, "/run/nscd/socket");
+            probe(Class::External, "/run/nscd/socket");
+        }
+        probe(Class::Probe, "/run/other");
+        let (records, _) = log.take(|_| None);
+        let seen: Vec<_> = records
+            .iter()
+            .map(|r| (r.seq, r.class, r.repeated))
+            .collect();
+        let (p, e) = (Class::Probe, Class::External);
+        assert_eq!(
+            seen,
+            [(0, p, 2), (1, e, 0), (2, e, 0), (3, e, 0), (4, p, 0)]
+        );
+    }
+
+    #[test]
+    fn the_first_refusal_of_a_host_says_what_to_do() {
+        let rule = |host: &str| Allow {
+            host: host.into(),
+            port: 443,
+        };
+        let log = Log::new(Label::A, vec![rule("*.ok.example"), rule("one.example")]);
+        log.begin();
+        for host in [
+            "x.example",
+            "x.example",
+            "a.ok.example",
+            "ok.example",
+            "one.example",
+        ] {
+            see(&log, host);
+        }
+        let hints: Vec<_> = log.take(|_| None).0.into_iter().map(|r| r.hint).collect();
+        let needs = |h: &str| {
+            Some(format!(
+                "needs {h}: use `--cache`, `--allow {h}` or `belljar lock`"
+            ))
+        };
+        assert_eq!(hints[0], needs("x.example"));
+        assert_eq!(hints[1], None);
+        assert!(
+            hints[2]
+                .as_ref()
+                .unwrap()
+                .starts_with("a rule allows a.ok.example")
+        );
+        assert_eq!(hints[3], needs("ok.example"));
+        assert!(
+            hints[4]
+                .as_ref()
+                .unwrap()
+                .starts_with("a rule allows one.example")
+        );
+    }
+
+    #[test]
+    fn two_halves_of_a_question_are_one_attempt() {
+        let log = Log::new(Label::A, vec![]);
+        let (x, y) = ("x.example".into(), "y.example".into());
+        let asked = [
+            (1, &x, 1),
+            (1, &x, 28),
+            (1, &x, 28),
+            (1, &x, 1),
+            (2, &x, 1),
+            (1, &y, 28),
+            (1, &y, 28),
+        ];
+        let second: Vec<_> = asked
+            .iter()
+            .map(|(pid, name, kind)| log.is_second_half(*pid, name, *kind))
+            .collect();
+        assert_eq!(second, [false, true, false, true, false, false, false]);
+    }
+}

@@ -1,0 +1,254 @@
+//! The name server of the sandbox: it knows no name, and who asked for which is a record.
+//!
+//! A resolver sends its query by whatever call it likes (`sendmmsg` in glibc, `sendto` in musl,
+//! `write` in Go), on a socket that is tied to a server before. So the names are read where all of
+//! them arrive: at a socket bound to the sandbox's own 127.0.0.1:53, made inside the network
+//! namespace and served from outside. Each query is answered with "no such name" at once, so that
+//! no client waits, and nothing is ever passed on.
+//!
+//! The process is the one whose `connect` or addressed `sendto` named that port: the call was
+//! trapped and its socket's number kept, and the port of the query leads to the number by the
+//! namespace's own table of sockets.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::dns::{LONGEST_QUERY, Question, question};
+use super::identify::Known;
+use crate::SetupError;
+
+/// The port that names are asked of.
+pub(crate) const PORT: u16 = 53;
+/// A namespace's table of UDP sockets is not read further.
+const LONGEST_TABLE: u64 = 4 << 20;
+/// Sockets whose process is kept; when there are more, all are forgotten.
+const MAX_ASKERS: usize = 4096;
+
+/// The bound socket, and the namespace's tables of UDP sockets, which stay readable from outside.
+#[derive(Debug)]
+pub struct NameSocket {
+    socket: OwnedFd,
+    tables: [OwnedFd; 2],
+}
+
+impl NameSocket {
+    /// Opens them in the caller's network namespace, whose loopback is up. Needs the right to bind
+    /// a low port there, and `/proc`.
+    pub fn open() -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, PORT))?;
+        socket.set_nonblocking(true)?;
+        let table = |name| File::open(Path::new("/proc/thread-self/net").join(name));
+        Ok(Self {
+            socket: socket.into(),
+            tables: [table("udp")?.into(), table("udp6")?.into()],
+        })
+    }
+
+    /// To hand over.
+    pub fn as_fds(&self) -> [BorrowedFd<'_>; 3] {
+        [
+            self.socket.as_fd(),
+            self.tables[0].as_fd(),
+            self.tables[1].as_fd(),
+        ]
+    }
+
+    /// As handed over by [`Self::as_fds`].
+    pub fn from_fds(fds: Vec<OwnedFd>) -> Option<Self> {
+        let [socket, udp, udp6] = fds.try_into().ok()?;
+        Some(Self {
+            socket,
+            tables: [udp, udp6],
+        })
+    }
+}
+
+/// Who is told of each query: the question, or nothing where the packet was none, and the process.
+pub(crate) type Heard = dyn Fn(Option<&Question>, Option<&Arc<Known>>) + Send + Sync;
+
+/// The running server.
+#[derive(Debug)]
+pub(crate) struct Names {
+    stop: Arc<EventFd>,
+    thread: JoinHandle<u64>,
+}
+
+/// Which process asks by which socket.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(Mutex<HashMap<u64, Arc<Known>>>);
+
+impl Shared {
+    /// Keeps that this socket's process asks for names.
+    pub(crate) fn asks(&self, socket: u64, known: Arc<Known>) {
+        let mut askers = self.lock();
+        if askers.len() >= MAX_ASKERS {
+            askers.clear();
+        }
+        askers.insert(socket, known);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Known>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Names {
+    /// Serves the socket from a thread of its own.
+    pub(crate) fn serve(
+        socket: NameSocket,
+        shared: Arc<Shared>,
+        heard: Box<Heard>,
+    ) -> Result<Self, SetupError> {
+        let failed = |errno| SetupError::new("serve the sandbox's name socket", errno);
+        let stop =
+            EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
+        let stop = Arc::new(stop);
+        let server = Server {
+            socket: UdpSocket::from(socket.socket),
+            tables: socket.tables.map(File::from),
+            shared,
+            heard,
+        };
+        let ended = Arc::clone(&stop);
+        let thread = super::quiet_thread("names", move || server.run(&ended))
+            .map_err(|e| failed(e.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw)))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Answers what is already there and ends; how many queries the kernel dropped.
+    pub(crate) fn stop(self) -> u64 {
+        // The only error is a full counter, which also wakes.
+        let _ = self.stop.write(1);
+        self.thread.join().unwrap_or(1)
+    }
+}
+
+struct Server {
+    socket: UdpSocket,
+    tables: [File; 2],
+    shared: Arc<Shared>,
+    heard: Box<Heard>,
+}
+
+impl Server {
+    fn run(mut self, stop: &EventFd) -> u64 {
+        loop {
+            let mut fds = [
+                PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+                PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                // Nobody is heard any more: that is a loss.
+                Err(_) => return 1,
+            }
+            let ended = fds[1].any() == Some(true);
+            self.answer_all();
+            if ended {
+                return self.dropped();
+            }
+        }
+    }
+
+    fn answer_all(&mut self) {
+        let mut packet = [0; LONGEST_QUERY];
+        // An error is an empty queue, or a client that is gone.
+        while let Ok((len, from)) = self.socket.recv_from(&mut packet) {
+            let packet = &packet[..len];
+            let question = question(packet);
+            let asker = self.asker(from.port());
+            // Before the answer, so that the record is there when the client goes on.
+            (self.heard)(question.as_ref(), asker.as_ref());
+            if let Some(question) = question {
+                let _ = self.socket.send_to(&question.no_such_name(packet), from);
+            }
+        }
+    }
+
+    fn asker(&mut self, port: u16) -> Option<Arc<Known>> {
+        let shared = Arc::clone(&self.shared);
+        let rows = self.rows();
+        let askers = shared.lock();
+        rows.iter()
+            .filter(|row| row.port == port)
+            .find_map(|row| askers.get(&row.socket).cloned())
+    }
+
+    /// Queries that found the socket's queue full.
+    fn dropped(&mut self) -> u64 {
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+        let rows = self.rows();
+        let row = rows
+            .iter()
+            .find(|r| r.ip == Some(own.ip()) && r.port == PORT);
+        row.map_or(0, |r| r.dropped)
+    }
+
+    fn rows(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for table in &mut self.tables {
+            let mut text = String::new();
+            // Read anew from its start, the table is of now.
+            if table.rewind().is_ok() {
+                let _ = table.take(LONGEST_TABLE).read_to_string(&mut text);
+            }
+            rows.extend(text.lines().skip(1).filter_map(parse_row));
+        }
+        rows
+    }
+}
+
+/// A line of `/proc/net/udp` or `udp6`.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    /// The local address; absent for IPv6.
+    ip: Option<IpAddr>,
+    /// The local port.
+    port: u16,
+    /// The socket's number.
+    socket: u64,
+    /// Datagrams that found no room.
+    dropped: u64,
+}
+
+fn parse_row(line: &str) -> Option<Row> {
+    let fields: Vec<_> = line.split_ascii_whitespace().collect();
+    let (ip, port) = fields.get(1)?.split_once(':')?;
+    let ip = (ip.len() == 8)
+        .then(|| u32::from_str_radix(ip, 16))
+        .transpose();
+    Some(Row {
+        // The table has the bytes as they lie in memory.
+        ip: ip.ok()?.map(|ip| IpAddr::from(ip.to_ne_bytes())),
+        port: u16::from_str_radix(port, 16).ok()?,
+        socket: fields.get(9)?.parse().ok()?,
+        dropped: fields.get(12)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_kernels_table() {
+        let line = " 3027: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 188198 2 00000000c6b2b6b8 5";
+        let row = parse_row(line).unwrap();
+        assert_eq!(row.ip, Some(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!((row.port, row.socket, row.dropped), (53, 188_198, 5));
+        let six = "  1: 00000000000000000000000001000000:14E9 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 42 2 0 0";
+        let row = parse_row(six).unwrap();
+        assert_eq!((row.ip, row.port, row.socket), (None, 5353, 42));
+        assert_eq!(parse_row("sl local_address"), None);
+    }
+}
