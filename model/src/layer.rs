@@ -23,6 +23,8 @@ pub enum Layer {
     CgroupNamespace,
     /// Own boot-time clock.
     TimeNamespace,
+    /// The same `rlimits` for every run.
+    ResourceLimits,
     /// All capability sets empty, locked.
     Capabilities,
     /// `no_new_privs`.
@@ -43,7 +45,7 @@ pub enum Layer {
 
 impl Layer {
     /// All layers in the order of trust.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -52,6 +54,7 @@ impl Layer {
         Self::UtsNamespace,
         Self::CgroupNamespace,
         Self::TimeNamespace,
+        Self::ResourceLimits,
         Self::Capabilities,
         Self::NoNewPrivs,
         Self::Landlock,
@@ -73,6 +76,7 @@ impl Layer {
             Self::UtsNamespace => "uts-namespace",
             Self::CgroupNamespace => "cgroup-namespace",
             Self::TimeNamespace => "time-namespace",
+            Self::ResourceLimits => "resource-limits",
             Self::Capabilities => "capabilities",
             Self::NoNewPrivs => "no-new-privs",
             Self::Landlock => "landlock",

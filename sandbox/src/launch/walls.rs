@@ -6,6 +6,7 @@ use std::path::Path;
 
 use belljar_model::{Layer, LayerReport, State};
 
+use super::rlimits::Lowered;
 use super::seccomp::{Notify, install_notify, install_walls};
 use super::{caps, landlock, rlimits};
 use crate::SetupError;
@@ -17,7 +18,7 @@ const WRITABLE: [&str; 5] = ["/build", "/tmp", "/home/builder", "/dev", "/proc"]
 /// Everything before the filters: mounts and names are done, nothing here needs a capability
 /// once it is over.
 pub(super) fn before_filters() -> Result<Vec<LayerReport>, SetupError> {
-    rlimits::set_fixed()?;
+    let limits = limits_report(&rlimits::set_fixed()?);
     caps::drop_all()?;
     let landlocked = landlock::restrict(&WRITABLE.map(Path::new))?;
     let (wanted, got) = (landlocked.abi_wanted, landlocked.abi_got);
@@ -38,10 +39,37 @@ pub(super) fn before_filters() -> Result<Vec<LayerReport>, SetupError> {
         why: landlocked.why,
     };
     Ok(vec![
+        limits,
         LayerReport::full(Layer::Capabilities, "none"),
         LayerReport::full(Layer::NoNewPrivs, "set"),
         landlock,
     ])
+}
+
+/// A lower hard limit of the caller's makes a run differ from the same run elsewhere.
+fn limits_report(lowered: &[Lowered]) -> LayerReport {
+    let full = LayerReport::full(Layer::ResourceLimits, "the same for every run");
+    let list = |value: fn(&Lowered) -> String| {
+        let each: Vec<_> = lowered
+            .iter()
+            .map(|l| format!("{} {}", l.limit, value(l)))
+            .collect();
+        each.join(", ")
+    };
+    if lowered.is_empty() {
+        return full;
+    }
+    LayerReport {
+        state: State::Partial,
+        wanted: list(|l| {
+            l.wanted
+                .map_or_else(|| "unlimited".into(), |n| n.to_string())
+        }),
+        got: list(|l| l.got.to_string()),
+        why: Some("the caller's hard limit is lower, and is not raised".into()),
+        fix: Some("raise the hard limit of the session that starts belljar (ulimit -H)".into()),
+        ..full
+    }
 }
 
 /// The filters; returns the listener of the last one, after which observed calls of this process
@@ -56,4 +84,26 @@ pub(super) fn filters(clock: bool) -> Result<OwnedFd, SetupError> {
     install_notify(which).step("install the observing seccomp filter").map_err(|e| {
         e.hint("another program's seccomp listener is on this process: do not start belljar inside a tool that observes by seccomp")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lower_limit_is_said_by_name_and_value() {
+        assert_eq!(limits_report(&[]).state, State::Full);
+        let lower = |limit, wanted, got| Lowered { limit, wanted, got };
+        let report = limits_report(&[
+            lower("RLIMIT_NOFILE", Some(524_288), 20_000),
+            lower("RLIMIT_STACK", None, 1024),
+        ]);
+        assert_eq!(report.state, State::Partial);
+        assert_eq!(
+            report.wanted,
+            "RLIMIT_NOFILE 524288, RLIMIT_STACK unlimited"
+        );
+        assert_eq!(report.got, "RLIMIT_NOFILE 20000, RLIMIT_STACK 1024");
+        assert!(report.why.is_some() && report.fix.is_some());
+    }
 }

@@ -68,7 +68,7 @@ fn out_of_memory(ran: &Ran, project: &Project) {
 #[test]
 fn memory_of_every_kind_counts() {
     for (what, script) in [
-        ("a program's own", "tail /dev/zero"),
+        ("a program's own", "head -c 400000000 /dev/zero | tail"),
         ("a file in /tmp", "head -c 100000000 /dev/zero >/tmp/f"),
         (
             "a file in /dev/shm",
@@ -137,7 +137,9 @@ fn a_fork_bomb_is_held_and_said() {
     let project = project();
     let options = ["--pids", "60", "--timeout", "3s"];
     let begun = Instant::now();
-    let ran = run(&project, &options, "f() { f | f & f; }; f; wait");
+    // It ends at 511 processes where no budget holds.
+    let bomb = "f() { [ $1 = 0 ] || { f $(($1 - 1)) & f $(($1 - 1)) & }; sleep 60; }; f 8; wait";
+    let ran = run(&project, &options, bomb);
     assert!(begun.elapsed() < Duration::from_mins(1), "{ran}");
     assert!(
         ["pids", "timeout"].contains(&project.evidence().ended_by()),
