@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::values::{
-    AllowHost, CacheName, Count, Cpus, EnvName, EnvPair, Requirement, Size, WallTime,
-};
+use super::values::{CacheName, Count, Cpus, EnvName, EnvPair, Requirement, Size, WallTime};
 
 /// What `run` and `verify` share.
 #[derive(Debug, Default, Args)]
@@ -79,10 +77,6 @@ pub struct SharedArgs {
     #[arg(long, value_name = "DIR", help_heading = "Outputs")]
     pub evidence: Option<PathBuf>,
 
-    /// Let the build reach a host: not offered, and refused in a sentence of its own, since
-    /// this version lets nothing out
-    #[arg(long, value_name = "HOST[:PORT]", hide = true)]
-    pub allow: Vec<AllowHost>,
     /// What a refused call to the outside does: `record` (default), or `fail` with exit code 4
     #[arg(
         long,

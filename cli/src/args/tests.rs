@@ -70,6 +70,7 @@ fn wrong_usage() {
         "verify --env =x -- make",
         "run --allow example.test:443 -- make",
         "run --rootfs /x -- make",
+        "verify --parallel -- make",
         "run --shell -- make",
         "run -q -v -- make",
         "run --no-export --export out -- make",

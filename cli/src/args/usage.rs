@@ -75,6 +75,10 @@ fn explain(e: &clap::Error, command: Option<&str>) -> CommandError {
                 _ => made.hint(help),
             }
         }
+        ErrorKind::UnknownArgument if later(typed.trim_start_matches("--")).is_some() => {
+            let why = later(typed.trim_start_matches("--")).unwrap_or_default();
+            refused(&typed, why, &help)
+        }
         ErrorKind::UnknownArgument => {
             let made = CommandError::usage(format!("there is no option `{typed}` here"));
             match near {
@@ -121,6 +125,37 @@ fn explain(e: &clap::Error, command: Option<&str>) -> CommandError {
             CommandError::usage(line.trim_start_matches("error: ")).hint(help)
         }
     }
+}
+
+/// Options that belong to the design and have no engine in this version: not offered, and refused
+/// in a sentence of their own.
+const LATER: &[(&str, &str)] = &[
+    (
+        "allow",
+        "this version lets nothing out; let a download cache of the host serve the build with --cache, or fetch before and build after",
+    ),
+    (
+        "parallel",
+        "this version runs the pair one after the other; leave it out",
+    ),
+    (
+        "rootfs",
+        "this version builds with the tools of the host; leave it out",
+    ),
+    (
+        "seed",
+        "this version varies the clock alone, which needs no seed; leave it out",
+    ),
+    (
+        "serial",
+        "this version always runs the pair one after the other; leave it out",
+    ),
+];
+
+/// Why this option or key is not offered yet.
+pub fn later(name: &str) -> Option<&'static str> {
+    let found = LATER.iter().find(|(later, _)| *later == name);
+    found.map(|(_, why)| *why)
 }
 
 /// A value that its parser refused: the part of the refusal behind the first semicolon is the

@@ -9,7 +9,7 @@ mod quantity;
 #[cfg(test)]
 mod tests;
 
-pub use name::{AllowHost, CacheName, DateEpoch, EnvName, EnvPair, Requirement, SkewRule, Vary};
+pub use name::{CacheName, DateEpoch, EnvName, EnvPair, Requirement, SkewRule, Vary};
 pub use quantity::{Count, Cpus, Size, WallTime};
 
 /// The known name that a mistyped one most likely stands for.

@@ -14,7 +14,7 @@ use toml::de::DeTable;
 
 use super::below;
 use super::keys::KEYS;
-use crate::args::usage::refused;
+use crate::args::usage::{later, refused};
 use crate::args::values::{
     CacheName, Count, Cpus, DateEpoch, EnvName, Requirement, Size, SkewRule, Vary, WallTime,
     nearest,
@@ -53,8 +53,6 @@ pub struct File {
     pub export: Option<PathBuf>,
     pub no_export: bool,
     pub evidence: Option<PathBuf>,
-    #[serde(deserialize_with = "no_allow")]
-    pub allow: (),
     pub on_deny: Option<OnDenyArg>,
     #[serde(deserialize_with = "several")]
     pub require: Vec<Requirement>,
@@ -157,9 +155,13 @@ fn unknown(path: &Path, text: &str, table: &DeTable<'_>) -> Result<(), CommandEr
         .map(|k| (k.span().start, k.get_ref().as_ref()))
         .collect();
     wrong.sort_unstable();
-    let Some((_, first)) = wrong.first() else {
+    let Some((at, first)) = wrong.first() else {
         return Ok(());
     };
+    if let Some(why) = later(first) {
+        let what = format!("{} line {}: {first}", path.display(), line(text, *at));
+        return Err(refused(&what, why, ""));
+    }
     let named: Vec<_> = wrong
         .iter()
         .map(|(at, key)| format!("`{}` in line {}", key.escape_debug(), line(text, *at)))
@@ -262,15 +264,4 @@ fn command<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<OsString>, D::Error> {
         }
     }
     d.deserialize_any(Words)
-}
-
-fn no_allow<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
-    let hosts = Vec::<String>::deserialize(d)?;
-    match hosts
-        .first()
-        .map(|h| crate::args::values::AllowHost::from_str(h))
-    {
-        Some(Err(why)) => Err(D::Error::custom(why)),
-        _ => Ok(()),
-    }
 }

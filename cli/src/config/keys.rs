@@ -19,7 +19,6 @@ pub(super) const KEYS: &[&str] = &[
     "export",
     "no_export",
     "evidence",
-    "allow",
     "on_deny",
     "require",
     "memory",

@@ -74,16 +74,20 @@ pub(super) fn find(
 struct Home {
     tool: &'static Manager,
     /// As the caller names it.
-    home: PathBuf,
+    named: PathBuf,
     /// Without links.
     source: PathBuf,
 }
 
 fn homes(caller: &Caller, view: &dyn View) -> Vec<Home> {
     let known = |tool: &'static Manager| {
-        let home = caller.dir_or_home(tool.variable, tool.usual)?;
-        let source = view.canonical(&home).ok()?;
-        Some(Home { tool, home, source })
+        let named = caller.dir_or_home(tool.variable, tool.usual)?;
+        let source = view.canonical(&named).ok()?;
+        Some(Home {
+            tool,
+            named,
+            source,
+        })
     };
     MANAGERS.iter().filter_map(known).collect()
 }
@@ -138,29 +142,35 @@ impl Search<'_> {
 
     fn managed(&mut self, real: &Path) -> Option<PathBuf> {
         let homes = std::mem::take(&mut self.homes);
-        let inside = homes.iter().find_map(|Home { tool, home, source }| {
-            let below = real.strip_prefix(source).ok()?;
-            // The home itself on PATH is no folder of tools.
-            let part = below.components().next()?;
-            if !tool.parts.iter().any(|p| part.as_os_str() == *p) {
-                return None;
-            }
-            let inside = self.mount(tool.name, source, tool.parts, tool.reason);
-            if tool.keeps_path {
-                self.link(home, &inside, tool.reason);
-            }
-            if let Some(variable) = tool.set {
-                self.found.vars.insert(variable, inside.as_path().into());
-            }
-            if let Some(home) = java_home(tool, below) {
-                let home = inside.join(home);
-                self.found
-                    .vars
-                    .entry("JAVA_HOME")
-                    .or_insert_with(|| home.as_path().into());
-            }
-            Some(inside.join(below))
-        });
+        let inside = homes.iter().find_map(
+            |Home {
+                 tool,
+                 named,
+                 source,
+             }| {
+                let below = real.strip_prefix(source).ok()?;
+                // The home itself on PATH is no folder of tools.
+                let part = below.components().next()?;
+                if !tool.parts.iter().any(|p| part.as_os_str() == *p) {
+                    return None;
+                }
+                let inside = self.mount(tool.name, source, tool.parts, tool.reason);
+                if tool.keeps_path {
+                    self.link(named, &inside, tool.reason);
+                }
+                if let Some(variable) = tool.set {
+                    self.found.vars.insert(variable, inside.as_path().into());
+                }
+                if let Some(home) = java_home(tool, below) {
+                    let home = inside.join(home);
+                    self.found
+                        .vars
+                        .entry("JAVA_HOME")
+                        .or_insert_with(|| home.as_path().into());
+                }
+                Some(inside.join(below))
+            },
+        );
         self.homes = homes;
         inside
     }

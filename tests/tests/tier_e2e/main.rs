@@ -11,6 +11,7 @@ mod exit_codes;
 mod leaks;
 mod lifetime;
 mod outputs;
+mod tools;
 
 use belljar_tests::{Project, Ran};
 

@@ -91,23 +91,6 @@ impl FromStr for Requirement {
     }
 }
 
-/// A destination that the build would be allowed to reach. No version so far opens the network,
-/// so there is none that is accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowHost {}
-
-impl FromStr for AllowHost {
-    type Err = String;
-
-    fn from_str(_: &str) -> Result<Self, String> {
-        Err(
-            "this version lets nothing out; let a download cache of the host serve the build with --cache, \
-             or fetch before and build after"
-                .into(),
-        )
-    }
-}
-
 /// The name of a download cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheName(pub CacheKind);
