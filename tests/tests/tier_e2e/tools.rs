@@ -1,6 +1,6 @@
 //! Toolchains of the caller, warm download caches, and the commands that write small files.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::os::unix::fs::PermissionsExt as _;
 
 use belljar_tests::{Project, Ran};
 
@@ -117,28 +117,22 @@ fn a_warm_go_cache_serves_the_build() {
         );
     let proxy = project.beside("proxy");
     let versions = proxy.join("example.test/hi/@v");
-    let module = project.beside("module/example.test/hi@v1.0.0");
-    for dir in [&versions, &module] {
-        std::fs::create_dir_all(dir).expect("a folder");
-    }
-    let put = |path: &Path, content: &str| std::fs::write(path, content).expect("a file");
-    put(&module.join("go.mod"), "module example.test/hi\n");
+    std::fs::create_dir_all(&versions).expect("a folder");
+    let put =
+        |name: &str, content: &str| std::fs::write(versions.join(name), content).expect("a file");
+    put("v1.0.0.mod", "module example.test/hi\n");
+    put("v1.0.0.info", "{\"Version\": \"v1.0.0\"}");
+    // Go takes no archive that has entries for folders.
     put(
-        &module.join("hi.go"),
-        "package hi\n\nfunc Hi() string { return \"hi\" }\n",
+        "pack.py",
+        "import zipfile\n\
+         with zipfile.ZipFile('v1.0.0.zip', 'w') as z:\n\
+         \x20   z.writestr('example.test/hi@v1.0.0/go.mod', 'module example.test/hi\\n')\n\
+         \x20   z.writestr('example.test/hi@v1.0.0/hi.go', 'package hi\\n\\nfunc Hi() string { return \"hi\" }\\n')\n",
     );
-    put(&versions.join("v1.0.0.mod"), "module example.test/hi\n");
-    put(&versions.join("v1.0.0.info"), "{\"Version\": \"v1.0.0\"}");
     project.write(".keep", "");
-    let zip = "import shutil, sys; shutil.make_archive(sys.argv[1], 'zip', sys.argv[2])";
-    let made = Ran::of(
-        project
-            .command("python3")
-            .args(["-c", zip])
-            .arg(versions.join("v1.0.0"))
-            .arg(project.beside("module")),
-    );
-    made.exits(0);
+    let mut pack = project.command("python3");
+    Ran::of(pack.arg("pack.py").current_dir(&versions)).exits(0);
     let fetch = Ran::of(
         project
             .command("go")
@@ -147,13 +141,11 @@ fn a_warm_go_cache_serves_the_build() {
             .env("GONOSUMDB", "*"),
     );
     fetch.exits(0);
-    let build = ["go", "build", "-o", "app", "."];
-    let cold = project.belljar([&["run", "--"], &build[..]].concat());
+    let build = "go build -o app . && ./app 2>&1";
+    let cold = run(&project, &[], build);
     assert_ne!(cold.code, 0, "{cold}");
-    let warm = project.belljar([&["run", "--cache", "go", "--"], &build[..]].concat());
-    warm.exits(0);
-    let app = Ran::of(&mut project.command(project.dir().join("app")));
-    assert_eq!(app.exits(0).stderr, "hi\n");
+    let warm = run(&project, &["--cache", "go"], build);
+    assert_eq!(warm.exits(0).stdout, "hi\n", "{warm}");
 }
 
 #[test]
