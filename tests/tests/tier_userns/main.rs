@@ -53,3 +53,29 @@ fn the_tests_of_this_tier_run_as_an_ordinary_user() {
     assert_eq!(outside(&project, "id -G").split_whitespace().count(), 1);
     outside(&project, "touch mine");
 }
+
+/// No user namespaces to be had: one sentence with the fix, and the command has not run.
+#[test]
+fn a_machine_without_user_namespaces_is_told_apart() {
+    let project = Project::empty();
+    let belljar = belljar_tests::belljar_bin();
+    let scratch = project.beside("scratch");
+    outside(&project, &format!("mkdir {}", scratch.display()));
+    let script = format!(
+        "echo 0 >/proc/sys/user/max_user_namespaces && \
+         exec setpriv --inh-caps=-all --ambient-caps=-all \"$0\" run --scratch {} -- touch ran",
+        scratch.display()
+    );
+    let as_before = [
+        "-U",
+        "--map-current-user",
+        "--keep-caps",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let ran = Ran::of(project.command("unshare").args(as_before).arg(belljar));
+    ran.exits(125);
+    assert!(ran.stderr.contains("max_user_namespaces"), "{ran}");
+    assert!(!project.dir().join("ran").exists());
+}
