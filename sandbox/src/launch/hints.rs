@@ -45,7 +45,7 @@ fn userns_obstacle() -> Option<&'static str> {
 pub(super) fn for_namespaces(errno: Errno) -> SetupError {
     let error = SetupError::new("make the namespaces", errno);
     let hint = match errno {
-        Errno::EPERM | Errno::EACCES | Errno::ENOSPC | Errno::ENOSYS if in_container() => {
+        Errno::EPERM | Errno::EACCES | Errno::ENOSYS if in_container() => {
             "the container's seccomp profile forbids it: start the container with the flags of the README's container recipe"
         }
         Errno::EPERM | Errno::EACCES => userns_obstacle().unwrap_or(
