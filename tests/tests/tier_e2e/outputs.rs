@@ -176,8 +176,8 @@ fn verify_has_no_terminal_and_an_empty_stdin() {
 #[test]
 fn a_and_b_share_no_writable_state() {
     let project = small();
-    let script = "for d in . /tmp /var/tmp \"$HOME\" /dev/shm /run; do \
-        [ ! -e $d/trace ] || echo $d >>seen; { : >$d/trace; } 2>/dev/null || true; done; touch seen; cat seen";
+    let script = "for d in . /tmp \"$HOME\" /dev/shm /run; do \
+        [ ! -e $d/trace ] || echo $d >>seen; touch $d/trace 2>/dev/null || true; done; touch seen; cat seen";
     let ran = verify(&project, &[], script);
     ran.exits(0);
     assert_eq!(ran.stdout, "", "{ran}");
@@ -235,13 +235,13 @@ fn a_folder_of_git_is_the_root_and_ignored_files_are_hidden_on_demand() {
     let ran = project.belljar(list);
     assert!(ran.exits(0).stdout.starts_with("/build/sub\n"), "{ran}");
     assert!(
-        ran.stdout.contains("ignored.txt") && ran.stdout.contains("?? sub/"),
+        ran.stdout.contains("ignored.txt") && ran.stdout.contains("?? ./"),
         "{ran}"
     );
     let ran = project.belljar([&["run", "--source", "git"], &list[1..]].concat());
     assert!(!ran.exits(0).stdout.contains("ignored.txt"), "{ran}");
     assert!(
-        ran.stdout.contains("?? sub/"),
+        ran.stdout.contains("?? ./"),
         "untracked files are there\n{ran}"
     );
 }
