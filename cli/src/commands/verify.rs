@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use belljar_model::{Label, Plan, RunReport};
+use belljar_compare::{Clock, Options, Side, Tree, compare};
+use belljar_model::{Differences, Label, OsText, Plan, RunReport};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::Session;
 
@@ -34,10 +35,39 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
         .flatten()
         .filter_map(|run| run.as_ref().ok())
         .map(Ran::told);
+    let differences = pair.differences(plan);
     let b = pair.b.as_ref().map(|b| facts(b, plan));
-    let judgement = verdict::pair(plan, facts(&pair.a, plan), b, None, work.troubles());
-    let offset_s = pair.offset_s;
-    Ok(work.end("verify", told.collect(), None, judgement, offset_s))
+    let a = facts(&pair.a, plan);
+    let judgement = verdict::pair(plan, a, b, differences.as_ref(), work.troubles());
+    let (told, offset_s) = (told.collect(), pair.offset_s);
+    Ok(work.end("verify", told, differences.as_ref(), judgement, offset_s))
+}
+
+impl Pair {
+    /// What differs, where both runs left outputs to compare.
+    fn differences(&self, plan: &Plan) -> Option<Differences> {
+        let (a, b) = (self.a.as_ref().ok()?, self.b.as_ref()?.as_ref().ok()?);
+        let open_a = |path: &OsText| a.workspace().open(path);
+        let open_b = |path: &OsText| b.workspace().open(path);
+        let options = Options {
+            strict: plan.outputs.strict,
+            strict_mtime: plan.outputs.strict_mtime,
+        };
+        Some(compare(side(a, &open_a)?, side(b, &open_b)?, options))
+    }
+}
+
+fn side<'a>(ran: &'a Ran, tree: &'a dyn Tree) -> Option<Side<'a>> {
+    let told = ran.told();
+    let clock = Clock {
+        window: told.report.when.window,
+        offset_s: ran.workspace().offset_s,
+    };
+    Some(Side {
+        manifest: told.manifest?,
+        tree,
+        clock: Some(clock),
+    })
 }
 
 fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {

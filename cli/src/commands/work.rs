@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
 use belljar_sandbox::SetupError;
-use belljar_sandbox::capture::{CaptureError, Captured, capture};
+use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
 use belljar_sandbox::launch::{Asked, Outcome, Session, Stop};
 use jiff::Timestamp;
 
@@ -52,6 +52,11 @@ impl Ran {
             selftest: &self.outcome.selftest,
             manifest: self.captured.as_ref().map(|c| &c.manifest),
         }
+    }
+
+    /// What it wrote.
+    pub fn workspace(&self) -> &Workspace {
+        &self.outcome.workspace
     }
 
     /// Whether the command ended with 0 by itself.
