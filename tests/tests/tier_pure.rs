@@ -57,3 +57,76 @@ fn a_fixed_twin_is_the_same_build() {
         }
     }
 }
+
+fn page(name: &str) -> String {
+    let path = repository().join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn every_fixture_is_on_the_page_of_causes() {
+    let page = page("docs/determinism.md");
+    for name in leak_names() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn every_exit_code_and_verdict_is_on_its_page() {
+    use belljar_model::exit;
+    let page = page("docs/exit-codes.md");
+    for code in [
+        exit::OK,
+        exit::BUILD_FAILED,
+        exit::USAGE,
+        exit::DIFFERS,
+        exit::POLICY,
+        exit::FAILS_UNDER_VARIATION,
+        exit::INCOMPLETE,
+        exit::TIMEOUT,
+        exit::SETUP,
+        exit::NOT_EXECUTABLE,
+        exit::NOT_FOUND,
+        exit::INTERRUPTED,
+    ] {
+        assert!(page.contains(&format!("\n| {code} |")), "{code}");
+    }
+    for verdict in VERDICTS {
+        let named = format!("`{}` ({})", verdict.word(), verdict.exit_code());
+        assert!(page.contains(&named), "{named}");
+    }
+}
+
+/// Mirrors and registries are those of the machine's own package clients.
+#[test]
+fn no_file_names_the_host_of_a_registry() {
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(repository())
+        .output()
+        .expect("git starts");
+    assert!(listed.status.success());
+    let words = [
+        concat!("deb.", "debian.org"),
+        concat!("crates", ".io/"),
+        concat!("pypi", ".org"),
+        concat!("npmjs", ".org"),
+    ];
+    let mut found = Vec::new();
+    for name in listed.stdout.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        if name.ends_with(".lock") {
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(repository().join(&name)) else {
+            continue;
+        };
+        found.extend(
+            words
+                .iter()
+                .filter(|w| text.contains(**w))
+                .map(|w| format!("{name}: {w}")),
+        );
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
