@@ -198,3 +198,11 @@ proptest! {
         prop_assert!(said.contains(&want), "{said}");
     }
 }
+
+#[test]
+fn the_book_names_every_key() {
+    let book = include_str!("../../../docs/belljar-toml.md");
+    for key in KEYS {
+        assert!(book.contains(&format!("`{key}`")), "{key}");
+    }
+}

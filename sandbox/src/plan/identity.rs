@@ -28,21 +28,19 @@ const MADE: &[(&str, &str, &str)] = &[
         "loopback and the host itself, nobody else",
         "127.0.0.1 localhost belljar\n::1 localhost ip6-localhost ip6-loopback\n",
     ),
-    // A name look-up must fail at once and be seen: the resolver asks loopback, where nobody
-    // listens, once. Without a `nameserver` line it would do the same, with the default of two
-    // attempts of five seconds each.
+    // Loopback is where the sandbox's own name socket hears who asks for which name and answers
+    // that there is none. One attempt of a second: where it is not served, nobody waits long.
     (
         "/etc/resolv.conf",
-        "name look-ups end at loopback, where they are seen and refused",
+        "name look-ups end at the sandbox's own name socket",
         "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n",
     ),
-    // `files` for all, so that nothing asks nscd, sssd or systemd. Hosts with `dns`, so that a
-    // look-up reaches the observed socket and the record can name the host; and then `files` once
-    // more, so that the last answer is "there is no such name" and not "try again later".
+    // `files` for all, so that nothing asks nscd, sssd or systemd; hosts with `dns`, so that a
+    // look-up is seen and its record names the host.
     (
         "/etc/nsswitch.conf",
         "names come from these files",
-        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns [UNAVAIL=continue TRYAGAIN=continue] files\nnetworks: files\n\
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
          protocols: files\nservices: files\nethers: files\nrpc: files\n",
     ),
     (
