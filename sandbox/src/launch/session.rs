@@ -18,6 +18,7 @@ use super::{Stop, Survey};
 use crate::SetupError;
 use crate::capture::{Rung, Workspace};
 use crate::error::At;
+use crate::observe::Egress;
 use crate::plan::Host;
 use crate::sys::process::{Cloned, clone_process};
 
@@ -155,8 +156,9 @@ impl<'a> Session<'a> {
         let _raw = (self.plan.streams == Streams::Terminal)
             .then(RawTerminal::enter)
             .flatten();
+        let egress = Egress::new(label, self.plan.allow.clone(), self.host.home.as_deref());
         let supervisor = Supervisor::new(
-            self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends,
+            self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends, egress,
         )?;
         let ended = supervisor.run(sink, stop)?;
         let workspace = Workspace {

@@ -82,6 +82,7 @@ impl<'a> Supervisor<'a> {
         to_init: Channel,
         to_build: Channel,
         ends: Ends,
+        egress: Arc<Egress>,
     ) -> Result<Self, SetupError> {
         let skewer = (offset_s != 0)
             .then(|| Skewer::prepare(offset_s))
@@ -96,7 +97,7 @@ impl<'a> Supervisor<'a> {
             to_init: Some(to_init),
             to_build: Some(to_build),
             ends,
-            egress: Egress::new(label, plan.allow.clone()),
+            egress,
             skewer,
             service: None,
             budgets: Budgeter::new(plan.budgets, leaf),

@@ -5,11 +5,14 @@
 //! exec it is looked up again.
 
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use belljar_model::{OsText, Proc};
 
 use super::hash::{ExeId, Hasher};
+use super::home;
 use super::mask::mask;
 use super::procfs::{self, Stamp};
 
@@ -49,11 +52,29 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
     kept: Mutex<HashMap<i32, Arc<Known>>>,
+    /// The caller's home folder, which is not named.
+    home: Option<Vec<u8>>,
     /// Hashes executables meanwhile.
     pub(crate) hasher: Hasher,
 }
 
 impl Processes {
+    /// Knows nobody yet.
+    pub(crate) fn new(home: Option<&Path>) -> Self {
+        Self {
+            home: home.map(|h| h.as_os_str().as_bytes().to_vec()),
+            ..Self::default()
+        }
+    }
+
+    /// Text without the name of the caller's home folder.
+    pub(crate) fn without_home(&self, text: OsText) -> OsText {
+        match &self.home {
+            Some(home) => home::without(text.as_bytes(), home).into(),
+            None => text,
+        }
+    }
+
     /// The process of a task; `None` if it is gone.
     pub(crate) fn find(&self, task: i32) -> Option<Arc<Known>> {
         self.find_at(task, 0)
@@ -99,7 +120,11 @@ impl Processes {
                 exe: None,
             });
         }
-        let (line, cut) = procfs::command_line(task);
+        let (mut line, cut) = procfs::command_line(task);
+        if let Some(home) = &self.home {
+            line.iter_mut()
+                .for_each(|arg| *arg = home::without(arg, home));
+        }
         let (argv, shortened) = shorten(&line, MAX_ARGS, ARGV_BUDGET);
         let (path, file) = procfs::executable(task);
         // The build's first process is the one that init started: nothing above it is the build's.
@@ -109,7 +134,10 @@ impl Processes {
             exe: file.and_then(|f| self.hasher.add(f)),
             proc: Proc {
                 comm: status.name.into(),
-                exe: path.map_or_else(|| "unknown".into(), |p| fit(&p, EXE_BUDGET).0),
+                exe: path.map_or_else(
+                    || "unknown".into(),
+                    |p| fit(self.without_home(p.into()).as_bytes(), EXE_BUDGET).0,
+                ),
                 exe_sha256: None,
                 argv,
                 argv_cut: cut || shortened || chain_cut,

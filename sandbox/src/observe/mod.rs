@@ -12,6 +12,7 @@ mod address;
 mod classify;
 mod dns;
 mod hash;
+mod home;
 mod identify;
 mod log;
 mod mask;
@@ -22,6 +23,7 @@ mod procfs;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -81,11 +83,12 @@ pub(crate) struct Named {
 }
 
 impl Egress {
-    /// Begins with the probes, which are not recorded.
-    pub fn new(run: Label, allow: Vec<Allow>) -> Arc<Self> {
+    /// Begins with the probes, which are not recorded. `home` is the caller's, which no record
+    /// names.
+    pub fn new(run: Label, allow: Vec<Allow>, home: Option<&Path>) -> Arc<Self> {
         Arc::new(Self {
             log: Arc::new(Log::new(run, allow)),
-            processes: Processes::default(),
+            processes: Processes::new(home),
             askers: Arc::default(),
             names: Mutex::default(),
             served: AtomicBool::new(false),
@@ -190,7 +193,7 @@ impl Egress {
         let ask = Ask {
             family: to.family(),
             protocol: named.protocol.name().into(),
-            host: to.host(),
+            host: self.processes.without_home(to.host()),
             port: to.port(),
         };
         let is_query = matches!(to.port(), 53 | 5353 | 5355) && named.protocol == Protocol::Udp;

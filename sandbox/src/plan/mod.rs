@@ -46,6 +46,8 @@ pub struct Host {
     /// A git folder that lies outside `root`, mounted read-only at `/gitdir`; `/build/.git` then
     /// is a made file that names it.
     pub gitdir: Option<PathBuf>,
+    /// The caller's home folder, which no document names.
+    pub home: Option<PathBuf>,
 }
 
 /// A user and a group.

@@ -116,6 +116,7 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
         entries,
         hidden,
         gitdir: places.gitdir,
+        home: caller.home(),
     };
     Ok(Resolved {
         plan,
