@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Budgets, Cause, Class, Clock, ClockReport, Confidence, Counts, Difference, DifferenceKind,
-    Differences, EndedBy, Label, Layer, LayerReport, OnDeny, Outputs, Plan, Region, ResultDoc,
-    ResultWhen, RunReport, RunWhen, Skew, Source, State, Streams, Tool, Usage, Variation,
-    Variations, Verdict, Window, WorkspaceWish,
+    Ask, Budgets, Cause, Class, Clock, ClockReport, Confidence, Counts, Difference, DifferenceKind,
+    Differences, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Label, Layer,
+    LayerReport, OnDeny, Outputs, Plan, Probe, Proc, Reason, Region, ResultDoc, ResultWhen,
+    RunReport, RunWhen, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict,
+    Window, WorkspaceWish,
 };
 
 pub fn plan() -> Plan {
@@ -257,4 +258,48 @@ pub fn hostile() -> (ResultDoc, Differences) {
         })
         .collect();
     (doc, differences)
+}
+
+pub fn record(run: Label, class: Class) -> EgressRecord {
+    EgressRecord {
+        schema: EgressRecord::SCHEMA.into(),
+        run,
+        seq: 0,
+        layer: EgressLayer::Notify,
+        event: "connect".into(),
+        verdict: EgressVerdict::Deny,
+        reason: Reason::IpLiteral,
+        class,
+        ask: Ask {
+            family: "inet".into(),
+            protocol: "tcp".into(),
+            host: "192.0.2.1".into(),
+            port: 443,
+        },
+        proc: Proc {
+            comm: "curl".into(),
+            exe: "/usr/bin/curl".into(),
+            exe_sha256: None,
+            argv: vec!["curl".into()],
+            argv_cut: false,
+            chain: vec![vec!["make".into()]],
+            attrib: "notify".into(),
+        },
+        racy: false,
+        hint: None,
+        when: EgressWhen {
+            ts: "2024-01-01T00:00:00Z".into(),
+            since_start_ns: 5,
+            pid: 7,
+        },
+    }
+}
+
+pub fn probe(run: Label) -> Probe {
+    Probe {
+        run,
+        attempt: "tcp connect 192.0.2.1:9".into(),
+        denied: true,
+        answer: "ENETUNREACH".into(),
+    }
 }

@@ -233,3 +233,6 @@ impl Story<'_> {
         Some(first.hint.clone().unwrap_or_else(made))
     }
 }
+
+#[cfg(test)]
+mod tests;
