@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use belljar_model::{
     Differences, DoctorDoc, DoctorFailure, Label, LayerReport, Plan, State, Verdict, exit,
@@ -20,7 +19,7 @@ use super::plan;
 use super::verify;
 use crate::args::{DoctorArgs, SharedArgs, VerifyArgs};
 use crate::config::Typed;
-use crate::errors::{Class, CommandError};
+use crate::errors::CommandError;
 use crate::evidence::folder::Staging;
 use crate::evidence::report::escape::line;
 use crate::evidence::story::Told;
@@ -33,8 +32,9 @@ const NOTHING: &str = "/bin/true";
 struct Nobody;
 
 impl Sink for Nobody {
-    fn output(&mut self, _: Label, _: Stream, _: &[u8]) {}
-    fn tick(&mut self, _: Label, _: Duration) {}
+    fn output(&mut self, _: Label, _: Stream, _: &[u8]) -> bool {
+        true
+    }
 }
 
 /// Tries everything and says what was found.

@@ -29,6 +29,8 @@ pub struct Work<'a> {
     /// Where evidence is gathered, or why it can't be.
     evidence: Result<Staging, EvidenceError>,
     started: Timestamp,
+    /// Somebody asked belljar to stop while no run was there to hear it.
+    asked: bool,
     /// Why the command did not run, with the paths that evidence may not hold.
     failure: Option<CommandError>,
     trouble: Vec<String>,
@@ -95,6 +97,7 @@ impl<'a> Work<'a> {
             screen: Screen::new(pair, prepared.plan.streams, prepared.voice),
             evidence,
             started: Timestamp::now(),
+            asked: false,
             failure: None,
             trouble: Vec::new(),
             hints: Vec::new(),
@@ -119,7 +122,13 @@ impl<'a> Work<'a> {
         let log = self.staged(|staging| staging.start(&log.into()));
         self.screen.begin(log);
         let outcome = session.run(label, offset_s, &mut self.screen, &self.stop);
-        match self.screen.end() {
+        let mut asked = false;
+        let ended = self.screen.end(|| {
+            asked |= asked_to_stop(&self.stop);
+            asked
+        });
+        self.asked |= asked;
+        match ended {
             Ok(Some(log)) => {
                 self.staged(|staging| staging.finish(log));
             }
@@ -165,9 +174,9 @@ impl<'a> Work<'a> {
     }
 
     /// Whether somebody asked belljar to stop while no run was there to hear it.
-    pub fn interrupted(&self) -> Option<NoRun> {
-        let asked = std::iter::from_fn(|| self.stop.next()).any(|asked| asked == Asked::Stop);
-        asked.then(|| NoRun {
+    pub fn interrupted(&mut self) -> Option<NoRun> {
+        self.asked |= asked_to_stop(&self.stop);
+        self.asked.then(|| NoRun {
             class: Class::Interrupted,
             sentence: "interrupted".into(),
         })
@@ -270,6 +279,10 @@ fn code(doc: &ResultDoc, written: bool) -> u8 {
     } else {
         exit::INCOMPLETE
     }
+}
+
+fn asked_to_stop(stop: &Stop) -> bool {
+    std::iter::from_fn(|| stop.next()).any(|asked| asked == Asked::Stop)
 }
 
 fn unwritten(e: &EvidenceError) -> CommandError {

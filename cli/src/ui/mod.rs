@@ -3,9 +3,11 @@
 //!
 //! Knows nothing of verdicts; what is said at the end comes from `evidence::report`.
 
+mod outlet;
 mod progress;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use belljar_model::{Label, Streams};
@@ -14,7 +16,11 @@ use belljar_sandbox::launch::{Sink, Stream};
 use crate::config::Voice;
 use crate::evidence::EvidenceError;
 use crate::evidence::folder::Growing;
+use outlet::Outlet;
 use progress::Progress;
+
+/// Milliseconds between two looks at whether a reader has had long enough.
+const PATIENCE: u16 = 100;
 
 /// Where the output of the runs goes.
 #[derive(Debug)]
@@ -24,9 +30,8 @@ pub struct Screen {
     progress: Option<Progress>,
     log: Option<Growing>,
     log_error: Option<EvidenceError>,
-    /// Whether somebody still reads stdout and stderr.
-    out: bool,
-    err: bool,
+    out: Outlet,
+    err: Outlet,
 }
 
 impl Screen {
@@ -34,14 +39,15 @@ impl Screen {
     pub fn new(pair: bool, streams: Streams, voice: Voice) -> Self {
         let alone = streams == Streams::Terminal;
         let show = !alone && !voice.quiet && io::stderr().is_terminal();
+        let (out, err) = outlet::standard();
         Self {
             pair,
             voice,
             progress: show.then(Progress::default),
             log: None,
             log_error: None,
-            out: true,
-            err: true,
+            out,
+            err,
         }
     }
 
@@ -50,9 +56,16 @@ impl Screen {
         self.log = log;
     }
 
-    /// The run has ended: its log, or why it is not whole.
-    pub fn end(&mut self) -> Result<Option<Growing>, EvidenceError> {
+    /// The run has ended: its log, or why it is not whole. Waits for the readers of what was shown
+    /// until `enough` says that they have had long enough.
+    pub fn end(
+        &mut self,
+        mut enough: impl FnMut() -> bool,
+    ) -> Result<Option<Growing>, EvidenceError> {
         self.erase();
+        for outlet in [&mut self.out, &mut self.err] {
+            while !outlet.finish(PATIENCE.into()) && !enough() {}
+        }
         let log = self.log.take();
         match self.log_error.take() {
             Some(error) => Err(error),
@@ -72,38 +85,43 @@ impl Screen {
         }
     }
 
-    fn forward(&mut self, stream: Stream, bytes: &[u8]) {
-        // With --json, stdout is for one document alone.
-        let to_out = stream != Stream::Err && !self.voice.json;
-        let open = if to_out { &mut self.out } else { &mut self.err };
-        if !*open {
-            return;
-        }
-        let written = if to_out {
-            let mut out = io::stdout().lock();
-            out.write_all(bytes).and_then(|()| out.flush())
+    /// Where a stream goes. With --json, stdout is for one document alone.
+    fn outlet(&mut self, stream: Stream) -> &mut Outlet {
+        if stream == Stream::Err || self.voice.json {
+            &mut self.err
         } else {
-            io::stderr().lock().write_all(bytes)
-        };
-        *open = written.is_ok();
+            &mut self.out
+        }
     }
 }
 
 impl Sink for Screen {
-    fn output(&mut self, run: Label, stream: Stream, bytes: &[u8]) {
+    fn output(&mut self, run: Label, stream: Stream, bytes: &[u8]) -> bool {
         if let Some(log) = &mut self.log
             && let Err(e) = log.add(bytes)
         {
             self.log_error = Some(e);
             self.log = None;
         }
-        if self.shows(run) {
-            self.erase();
-            self.forward(stream, bytes);
-            if let Some(progress) = &mut self.progress {
-                progress.shown(bytes);
-            }
+        if !self.shows(run) {
+            return true;
         }
+        self.erase();
+        let read = self.outlet(stream).put(bytes);
+        if let Some(progress) = &mut self.progress {
+            progress.shown(bytes);
+        }
+        // Whoever reads along with a pair has no part in it: its builds end by themselves.
+        read || self.pair
+    }
+
+    fn full(&self) -> Option<BorrowedFd<'_>> {
+        self.out.full().or_else(|| self.err.full())
+    }
+
+    fn drain(&mut self) {
+        self.out.drain();
+        self.err.drain();
     }
 
     fn tick(&mut self, run: Label, elapsed: Duration) {

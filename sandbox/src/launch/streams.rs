@@ -25,8 +25,16 @@ pub enum Stream {
 
 /// Where a run's output and progress go.
 pub trait Sink {
-    /// A piece of the build's output, as it was read.
-    fn output(&mut self, run: Label, stream: Stream, bytes: &[u8]);
+    /// A piece of the build's output, as it was read. False: nobody reads that stream any more,
+    /// and the build's end of it is closed as it would be without belljar.
+    fn output(&mut self, run: Label, stream: Stream, bytes: &[u8]) -> bool;
+    /// Where it can't take more for now: what to wait for until it can be written to. Until then
+    /// the build's output is left where it is, and signals and budgets are heeded.
+    fn full(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// That can be written to now.
+    fn drain(&mut self) {}
     /// Called a few times a second while a run goes on.
     fn tick(&mut self, _run: Label, _elapsed: Duration) {}
 }
@@ -123,19 +131,31 @@ impl Ends {
         }
     }
 
-    /// Reads what is there from output `i`; false when it has come to its end.
-    pub(super) fn read_output(&mut self, i: usize, label: Label, sink: &mut dyn Sink) -> bool {
+    /// Reads what is there from output `i`, in at most `most` pieces; false when it has come to its
+    /// end. A build that writes faster than this reads must not keep signals and budgets waiting.
+    pub(super) fn read_output(
+        &mut self,
+        i: usize,
+        label: Label,
+        sink: &mut dyn Sink,
+        most: usize,
+    ) -> bool {
         let mut buf = [0; 16384];
         let (stream, fd) = &self.outputs[i];
-        loop {
+        for _ in 0..most {
             match nix::unistd::read(fd, &mut buf) {
-                Ok(n) if n > 0 => sink.output(label, *stream, &buf[..n]),
+                Ok(n) if n > 0 => {
+                    if !sink.output(label, *stream, &buf[..n]) {
+                        return false;
+                    }
+                }
                 Err(Errno::EAGAIN) => return true,
                 Err(Errno::EINTR) => {}
                 // A terminal ends with EIO when its last user is gone.
                 Ok(_) | Err(_) => return false,
             }
         }
+        true
     }
 }
 

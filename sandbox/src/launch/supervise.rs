@@ -33,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the sink hears that a run goes on.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Pieces read from one stream before everything else is looked after.
+const READS: usize = 16;
+
 /// What a run left, as far as this loop knows.
 pub(super) struct Ended {
     pub(super) report: RunReport,
@@ -146,10 +149,15 @@ impl<'a> Supervisor<'a> {
             .as_ref()
             .map(|c| add(c.0.as_fd(), PollFlags::POLLIN));
         let first_output = usize::from(init.is_some()) + usize::from(build.is_some()) + 2;
-        for (_, fd) in &self.ends.outputs {
+        let full = sink.full().map(|fd| add(fd, PollFlags::POLLOUT));
+        let first_output = first_output + usize::from(full.is_some());
+        let outputs = match full {
+            None => self.ends.outputs.len(),
+            Some(_) => 0,
+        };
+        for (_, fd) in &self.ends.outputs[..outputs] {
             add(fd.as_fd(), PollFlags::POLLIN);
         }
-        let outputs = self.ends.outputs.len();
         let running = self.started_ns != 0;
         let wants =
             (running && self.ends.wants_input()).then(|| add(input.as_fd(), PollFlags::POLLIN));
@@ -180,8 +188,11 @@ impl<'a> Supervisor<'a> {
         if hit(build) {
             self.hear_build();
         }
+        if hit(full) {
+            sink.drain();
+        }
         for i in (0..outputs).rev() {
-            if ready[first_output + i] && !self.ends.read_output(i, self.label, sink) {
+            if ready[first_output + i] && !self.ends.read_output(i, self.label, sink, READS) {
                 self.ends.outputs.remove(i);
             }
         }
@@ -390,7 +401,7 @@ impl<'a> Supervisor<'a> {
             self.hear_build();
         }
         for i in 0..self.ends.outputs.len() {
-            self.ends.read_output(i, self.label, sink);
+            self.ends.read_output(i, self.label, sink, usize::MAX);
         }
         let end_ns = now_ns(ClockId::CLOCK_REALTIME);
         if let Some(service) = self.service.take() {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::{Class, Difference, Differences, ResultDoc, State, Variation, Verdict};
+use belljar_model::{Class, Difference, Differences, ResultDoc, State, Variation};
 
 use super::escape::{code, plain, prose};
 use super::words;
