@@ -286,6 +286,7 @@ pub fn record(run: Label, class: Class) -> EgressRecord {
             attrib: "notify".into(),
         },
         racy: false,
+        repeated: 0,
         hint: None,
         when: EgressWhen {
             ts: "2024-01-01T00:00:00Z".into(),
