@@ -183,6 +183,18 @@ pub struct Usage {
     pub system_ms: u64,
     /// Peak memory in bytes: the cgroup's, or the largest process's.
     pub peak_memory_bytes: u64,
+    /// Milliseconds in which the cpu budget was used up and the build had to wait.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub throttled_ms: Option<u64>,
+    /// Milliseconds in which a task waited for a processor, where a cgroup counts them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waited_cpu_ms: Option<u64>,
+    /// Milliseconds in which a task waited for memory.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waited_memory_ms: Option<u64>,
+    /// Milliseconds in which a task waited for a disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waited_io_ms: Option<u64>,
 }
 
 /// A budget: asked, and what held it.

@@ -63,7 +63,10 @@ impl<'a> Session<'a> {
             .at(host.scratch.as_path())
             .hint("name another place with --scratch"));
         }
-        super::scratch::sweep(&host.scratch);
+        // A dead run that left a scratch folder may have left a cgroup; looking for one costs more.
+        if !super::scratch::sweep(&host.scratch).removed.is_empty() {
+            super::cgroup::sweep();
+        }
         let mapping = Mapping::choose(host)?;
         let survey = Survey::of(host, mapping.on_disk(host))?;
         if let Some(path) = &survey.foreign_user {

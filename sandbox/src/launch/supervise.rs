@@ -472,6 +472,10 @@ impl<'a> Supervisor<'a> {
                     user_ms: millis(usage.ru_utime),
                     system_ms: millis(usage.ru_stime),
                     peak_memory_bytes: spent.usage.peak_memory_bytes.unwrap_or(peak),
+                    throttled_ms: spent.usage.throttled_ms,
+                    waited_cpu_ms: spent.usage.waited_cpu_ms,
+                    waited_memory_ms: spent.usage.waited_memory_ms,
+                    waited_io_ms: spent.usage.waited_io_ms,
                 },
             },
         };

@@ -3,7 +3,7 @@
 //! cgroup v2 or v1, whichever has the controllers; a budget that can't be held is an error with its
 //! one fix, never a lesser limit. A run without such budgets has no leaf and pays nothing.
 //! The crate cgroups-rs is not used: it brings a D-Bus client and a runtime (140 crates), ignores
-//! failures to enable controllers, and knows paths where a sweep and clone3(2) need descriptors.
+//! failures to enable controllers, and knows paths where a lock and clone3(2) need descriptors.
 
 mod find;
 mod group;

@@ -9,10 +9,6 @@ use super::group::Folder;
 pub struct LeafUsage {
     /// The most memory at one time, page cache and tmpfs included, in bytes.
     pub peak_memory_bytes: Option<u64>,
-    /// Processor time in the program.
-    pub user_ms: Option<u64>,
-    /// Processor time in the kernel.
-    pub system_ms: Option<u64>,
     /// Time that was ready to run and had to wait for the next period of the cpu budget.
     pub throttled_ms: Option<u64>,
     /// Time in which at least one task waited for a processor.
@@ -26,13 +22,10 @@ pub struct LeafUsage {
 impl LeafUsage {
     pub(super) fn v2(leaf: &Folder) -> Self {
         let cpu = leaf.read("cpu.stat").unwrap_or_default();
-        let ms = |key| keyed(&cpu, key).map(|us| us / 1_000);
         let waited = |file| leaf.read(file).ok().as_deref().and_then(some_total_ms);
         Self {
             peak_memory_bytes: number(leaf, "memory.peak"),
-            user_ms: ms("user_usec"),
-            system_ms: ms("system_usec"),
-            throttled_ms: ms("throttled_usec"),
+            throttled_ms: keyed(&cpu, "throttled_usec").map(|us| us / 1_000),
             waited_cpu_ms: waited("cpu.pressure"),
             waited_memory_ms: waited("memory.pressure"),
             waited_io_ms: waited("io.pressure"),
@@ -40,15 +33,11 @@ impl LeafUsage {
     }
 
     pub(super) fn v1(memory: Option<&Folder>, cpu: Option<&Folder>) -> Self {
-        // Processor time is there where `cpuacct` is mounted together with `cpu`.
-        let ms = |file| cpu.and_then(|f| number(f, file)).map(|ns| ns / 1_000_000);
         let stat = cpu
             .and_then(|f| f.read("cpu.stat").ok())
             .unwrap_or_default();
         Self {
             peak_memory_bytes: memory.and_then(|f| number(f, "memory.max_usage_in_bytes")),
-            user_ms: ms("cpuacct.usage_user"),
-            system_ms: ms("cpuacct.usage_sys"),
             throttled_ms: keyed(&stat, "throttled_time").map(|ns| ns / 1_000_000),
             ..Self::default()
         }
