@@ -63,10 +63,7 @@ impl<'a> Session<'a> {
             .at(host.scratch.as_path())
             .hint("name another place with --scratch"));
         }
-        // A dead run that left a scratch folder may have left a cgroup; looking for one costs more.
-        if !super::scratch::sweep(&host.scratch).removed.is_empty() {
-            super::cgroup::sweep();
-        }
+        sweep(host);
         let mapping = Mapping::choose(host)?;
         let survey = Survey::of(host, mapping.on_disk(host))?;
         if let Some(path) = &survey.foreign_user {
@@ -187,6 +184,22 @@ impl<'a> Session<'a> {
             workspace,
             scratch,
         })
+    }
+}
+
+/// Removes what dead runs left. Looking for cgroups costs more than looking for scratch folders,
+/// so it is done only after a run that left the one, and may have left the other.
+fn sweep(host: &Host) {
+    let dead = super::scratch::sweep(&host.scratch).removed;
+    let still_dying = || {
+        let alive = super::cgroup::sweep().alive;
+        dead.iter().any(|id| alive.contains(id))
+    };
+    // A process that is killed lets go of its locks one after the other.
+    let mut tries = 0;
+    while !dead.is_empty() && still_dying() && tries < 100 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        tries += 1;
     }
 }
 
