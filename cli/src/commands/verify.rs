@@ -13,6 +13,8 @@ use super::work::{Ran, Work, facts};
 use crate::args::VerifyArgs;
 use crate::config::Typed;
 use crate::errors::CommandError;
+use crate::evidence::kept::keep;
+use crate::evidence::story::no_facts;
 use crate::evidence::verdict::{self, NoRun};
 
 /// What became of the runs.
@@ -36,7 +38,14 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
         .filter_map(|run| run.as_ref().ok())
         .map(Ran::told);
     let differences = pair.differences(plan);
-    let b = pair.b.as_ref().map(|b| facts(b, plan));
+    if let Some(differences) = &differences {
+        pair.keep(differences, &mut work);
+    }
+    let interrupted = work.interrupted();
+    let b = match &interrupted {
+        Some(no_run) => Some(no_facts(no_run)),
+        None => pair.b.as_ref().map(|b| facts(b, plan)),
+    };
     let a = facts(&pair.a, plan);
     let judgement = verdict::pair(plan, a, b, differences.as_ref(), work.troubles());
     let (told, offset_s) = (told.collect(), pair.offset_s);
@@ -54,6 +63,20 @@ impl Pair {
             strict_mtime: plan.outputs.strict_mtime,
         };
         Some(compare(side(a, &open_a)?, side(b, &open_b)?, options))
+    }
+
+    /// Keeps the files that differ, as far as they are small.
+    fn keep(&self, differences: &Differences, work: &mut Work<'_>) {
+        for ran in [Some(&self.a), self.b.as_ref()]
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let open = |path: &OsText| ran.workspace().open(path);
+            if let Some(manifest) = ran.told().manifest {
+                work.staged(|staging| keep(differences, manifest, &open, staging));
+            }
+        }
     }
 }
 

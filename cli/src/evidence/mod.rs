@@ -3,6 +3,7 @@
 mod dir;
 mod error;
 pub mod folder;
+pub mod kept;
 pub mod read;
 pub mod report;
 #[cfg(test)]
