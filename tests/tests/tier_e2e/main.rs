@@ -7,6 +7,7 @@ mod corpora;
 mod documents;
 mod egress;
 mod evidence;
+mod evidence_folder;
 mod exit_codes;
 mod leaks;
 mod lifetime;

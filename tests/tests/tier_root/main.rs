@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod budgets;
+mod evidence;
 mod owner;
 
 use belljar_tests::{Project, Ran};
