@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use super::Ids;
 
 /// Small files are read whole, and nothing larger is a small file.
-const SMALL: u64 = 64 << 10;
+const SMALL: usize = 64 << 10;
 
 /// What a name is, without following it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +170,16 @@ impl View for Real {
     }
 
     fn small(&self, path: &Path) -> Option<Vec<u8>> {
-        let file = fs::File::open(path).ok()?;
-        let mut content = Vec::new();
-        file.take(SMALL + 1).read_to_end(&mut content).ok()?;
-        (content.len() as u64 <= SMALL).then_some(content)
+        let mut file = fs::File::open(path).ok()?;
+        let meta = file.metadata().ok()?;
+        let size = usize::try_from(meta.len()).ok().filter(|n| *n <= SMALL)?;
+        if !meta.is_file() {
+            return None;
+        }
+        // One read: these files are read at each start, and none of them grows meanwhile.
+        let mut content = vec![0; size];
+        file.read_exact(&mut content).ok()?;
+        Some(content)
     }
 
     fn open(&self, path: &Path) -> Option<Box<dyn Readable>> {
