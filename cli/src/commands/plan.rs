@@ -16,6 +16,8 @@ pub struct Prepared {
     pub host: Host,
     /// Where outputs go after a pass: an absolute path.
     pub export: Option<std::path::PathBuf>,
+    /// That place was named, and is not the tree that was built.
+    pub elsewhere: bool,
     /// How belljar speaks.
     pub voice: Voice,
     /// What the caller should be told before the build starts, a line each.
@@ -43,6 +45,7 @@ pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
         workdir,
         notices,
     } = resolved;
+    let elsewhere = matches!(config.export, Export::Into(_));
     let export = match config.export {
         Export::None => None,
         Export::Workdir => Some(workdir),
@@ -52,6 +55,7 @@ pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
         plan,
         host,
         export,
+        elsewhere,
         voice: config.voice,
         notices,
     })

@@ -19,6 +19,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let ran = work
         .session()
         .and_then(|mut session| work.run(&mut session, Label::A, 0, prepared.export.is_some()));
+    if let Ok(ran) = &ran
+        && let Err((why, hint)) = work.export(ran)
+    {
+        work.trouble(why, Some(hint));
+    }
     let judgement = verdict::single(plan, facts(&ran, plan), work.troubles());
     let runs = ran.iter().map(Ran::told).collect();
     Ok(work.end("run", runs, None, judgement, None))

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use belljar_compare::{Clock, Options, Side, Tree, compare};
-use belljar_model::{Differences, Label, OsText, Plan, RunReport};
+use belljar_model::{Differences, Label, OsText, Plan, RunReport, Verdict, exit};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::Session;
 
@@ -47,7 +47,15 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
         None => pair.b.as_ref().map(|b| facts(b, plan)),
     };
     let a = facts(&pair.a, plan);
-    let judgement = verdict::pair(plan, a, b, differences.as_ref(), work.troubles());
+    let mut judgement = verdict::pair(plan, a, b, differences.as_ref(), work.troubles());
+    if judgement.verdict == Some(Verdict::Reproducible)
+        && let Ok(a) = &pair.a
+        && let Err((why, hint)) = work.export(a)
+    {
+        // The verdict stands: it is about the outputs, not about where they went.
+        CommandError::incomplete(why).hint(hint).print();
+        judgement.exit_code = exit::INCOMPLETE;
+    }
     let (told, offset_s) = (told.collect(), pair.offset_s);
     Ok(work.end("verify", told, differences.as_ref(), judgement, offset_s))
 }

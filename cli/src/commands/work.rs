@@ -2,18 +2,20 @@
 //! and the result is said.
 
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
+use belljar_model::{Differences, Label, Manifest, OsText, Plan, ResultDoc, ResultWhen, exit};
 use belljar_sandbox::SetupError;
-use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
+use belljar_sandbox::capture::{CaptureError, Captured, Destination, Workspace, capture, export};
 use belljar_sandbox::launch::{Asked, Outcome, Session, Stop};
 use jiff::Timestamp;
 
 use super::plan::Prepared;
 use crate::errors::{Class, CommandError};
 use crate::evidence::EvidenceError;
+use crate::evidence::dir::{give_to, open_or_make};
 use crate::evidence::folder::Staging;
 use crate::evidence::report::text;
 use crate::evidence::story::{Story, Told, no_facts};
@@ -160,6 +162,44 @@ impl<'a> Work<'a> {
             self.trouble.push(why);
         }
         Ok(captured)
+    }
+
+    /// Exports the outputs of a run, if they were read and there is a place for them; why not, and
+    /// what to do.
+    pub fn export(&self, ran: &Ran) -> Result<(), (String, String)> {
+        match (&self.prepared.export, &ran.captured) {
+            (Some(to), Some(captured)) => self.export_into(to, ran.workspace(), &captured.manifest),
+            _ => Ok(()),
+        }
+    }
+
+    fn export_into(
+        &self,
+        to: &Path,
+        ws: &Workspace,
+        manifest: &Manifest,
+    ) -> Result<(), (String, String)> {
+        let host = &self.prepared.host;
+        let no = OsText::default();
+        // Outputs keep their places in the tree that was built; elsewhere the start folder counts.
+        let (to, strip) = if self.prepared.elsewhere {
+            (to, &self.prepared.plan.cwd)
+        } else {
+            (host.root.as_path(), &no)
+        };
+        let owner = give_to(host.owner);
+        let folder = open_or_make(to, &host.root, owner).map_err(|e| {
+            let hint = e.hint().unwrap_or("name another folder with --export");
+            (e.to_string(), hint.to_owned())
+        })?;
+        let to = Destination {
+            folder: folder.as_fd(),
+            strip,
+            owner,
+        };
+        export(ws, manifest, to)
+            .map(drop)
+            .map_err(|e| (e.to_string(), e.hint().to_owned()))
     }
 
     /// Something after the runs went wrong: no statement can be made.

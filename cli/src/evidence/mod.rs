@@ -1,6 +1,6 @@
 //! What a command leaves: the documents, their folder, and the way back from a folder to them.
 
-mod dir;
+pub mod dir;
 mod error;
 pub mod folder;
 pub mod kept;

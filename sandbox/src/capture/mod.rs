@@ -6,6 +6,7 @@
 
 mod beneath;
 mod error;
+mod export;
 mod found;
 mod hash;
 mod select;
@@ -25,6 +26,7 @@ use belljar_model::{Label, Manifest, OsText, Outputs};
 use serde::{Deserialize, Serialize};
 
 pub use error::CaptureError;
+pub use export::{Destination, ExportError, Exported, export};
 pub use select::{SCRATCH_LIST, ScratchRule, Selection, scratch_rules};
 pub use single::single;
 
