@@ -135,10 +135,7 @@ fn a_configuration_that_is_not_there() {
 #[test]
 fn names_that_are_not_utf8_and_names_with_newlines() {
     let project = small();
-    let odd = project
-        .dir()
-        .join(std::ffi::OsStr::from_bytes(b"in-\xff\xfe.txt"));
-    fs::write(odd, "odd\n").expect("an odd name");
+    project.write(std::ffi::OsStr::from_bytes(b"in-\xff\xfe.txt"), "odd\n");
     let script = "printf a >'new\nline'; printf b >\"$(printf 'caf\\351')\"; printf c >\"$(printf 'esc\\033[31mred')\"; cat in-*";
     let ran = verify(&project, &[], script);
     ran.exits(0);
