@@ -205,7 +205,7 @@ pub struct BudgetReport {
     pub name: String,
     /// What was asked, as in [`crate::Budgets`], in its unit.
     pub asked: u64,
-    /// `cgroup2`, `cgroup1`, `tmpfs`, `watched`, `timer`.
+    /// `cgroup2`, `cgroup1`, `watched`, `timer`.
     pub held_by: String,
     /// Whether it ended the run.
     pub hit: bool,

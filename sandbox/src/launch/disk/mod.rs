@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::statfs::{Statfs, fstatfs};
+use nix::sys::sysinfo::sysinfo;
 
 use crate::SetupError;
 use crate::error::At;
@@ -33,9 +34,11 @@ const ASKED_SHARE: u32 = 3;
 const FULL: u64 = 20;
 
 /// The size of a file system in memory that the budget covers: a little above it, so that the
-/// watch sees the budget exceeded where the kernel refuses to go further.
+/// watch sees the budget exceeded where the kernel refuses to go further; and never more than half
+/// of the memory, as without a budget.
 pub fn ceiling(limit: u64) -> u64 {
-    limit.saturating_add(1 << 20)
+    let half = sysinfo().map_or(u64::MAX, |machine| machine.ram_total() / 2);
+    limit.saturating_add(1 << 20).min(half)
 }
 
 /// What is watched.
