@@ -13,11 +13,11 @@ use crate::evidence::report::{markdown, text};
 
 /// Reads the folder, says what does not belong to its result, and shows the rest.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
-    let evidence = Evidence::open(&args.evidence).map_err(unreadable)?;
+    let evidence = Evidence::open(&args.evidence).map_err(|e| unreadable(&e))?;
     let strays = evidence.strays();
     let differences: Option<Differences> = evidence
         .document("determinism/differences.json", Differences::SCHEMA)
-        .map_err(unreadable)?;
+        .map_err(|e| unreadable(&e))?;
     let (doc, differences) = (&evidence.result, differences.as_ref());
     match args.format {
         ReportFormat::Text => {
@@ -51,7 +51,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     }))
 }
 
-fn unreadable(e: EvidenceError) -> CommandError {
+fn unreadable(e: &EvidenceError) -> CommandError {
     let class = match e {
         EvidenceError::Refused { .. } => Class::Usage,
         _ => Class::Invalid,

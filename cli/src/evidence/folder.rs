@@ -157,9 +157,10 @@ impl Staging {
     /// staging folder.
     fn swap(&self, name: &'static str) -> Result<(), EvidenceError> {
         let flags = RenameFlags::RENAME_EXCHANGE;
-        let exchanged = match self.exchange {
-            true => renameat2(&self.folder, name, &self.evidence, name, flags),
-            false => Err(Errno::ENOSYS),
+        let exchanged = if self.exchange {
+            renameat2(&self.folder, name, &self.evidence, name, flags)
+        } else {
+            Err(Errno::ENOSYS)
         };
         match exchanged {
             Ok(()) => return Ok(()),

@@ -238,7 +238,7 @@ fn a_reader_that_stands_still_keeps_no_signal_from_the_build() {
                 .expect("kill starts")
                 .success()
         );
-        std::thread::sleep(Duration::from_millis(1000));
+        std::thread::sleep(Duration::from_secs(1));
     }
     assert_eq!(belljar.wait().expect("belljar ends").code(), Some(130));
     assert!(started.elapsed() < Duration::from_secs(30));

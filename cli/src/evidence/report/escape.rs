@@ -83,7 +83,7 @@ pub fn plain(text: &str) -> String {
 /// code, the rest is [`plain`].
 pub fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return plain(text);
     }
     let mut out = String::new();

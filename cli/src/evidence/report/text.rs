@@ -79,9 +79,8 @@ fn style(doc: &ResultDoc) -> Style {
     match doc.verdict {
         Some(Verdict::Reproducible) => good,
         Some(Verdict::Incomplete) => open,
-        Some(_) => bad,
         None if doc.exit_code == 0 => good,
-        None => bad,
+        Some(_) | None => bad,
     }
 }
 

@@ -84,7 +84,7 @@ fn flawed(label: Label, flaw: Flaw) -> Run {
         F::Ended(by) => (report.ended_by, report.status, report.signal) = (by, None, Some(9)),
         F::Status(code) => report.status = Some(code),
         F::Signal => {
-            (report.ended_by, report.status, report.signal) = (EndedBy::Signal, None, Some(11))
+            (report.ended_by, report.status, report.signal) = (EndedBy::Signal, None, Some(11));
         }
         F::WallDown => report.layers = vec![layer(true, State::Missing)],
         F::WallPartial => report.layers = vec![layer(true, State::Partial)],
