@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use belljar_model::{DifferenceKind, Layer, LayerReport};
+use belljar_model::{DifferenceKind, Label, Layer, LayerReport, Variation};
 use proptest::prelude::*;
 
 use super::*;
