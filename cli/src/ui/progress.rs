@@ -14,7 +14,10 @@ const ERASE: &str = "\r\x1b[2K";
 /// The state of the line.
 #[derive(Debug)]
 pub struct Progress {
-    drawn: bool,
+    /// What stands there; drawn anew only when it changes.
+    drawn: Option<String>,
+    /// How long run A has taken.
+    a_took: Duration,
     /// The build's last output ended a line: only then is there a line to draw on.
     at_start: bool,
     last_output: Instant,
@@ -23,7 +26,8 @@ pub struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self {
-            drawn: false,
+            drawn: None,
+            a_took: Duration::ZERO,
             at_start: true,
             last_output: Instant::now(),
         }
@@ -39,26 +43,35 @@ impl Progress {
 
     /// Draws the line, where it is of use.
     pub fn draw(&mut self, to: &mut impl Write, run: Option<Label>, elapsed: Duration) {
+        if run == Some(Label::A) {
+            self.a_took = elapsed;
+        }
         if !self.at_start || self.last_output.elapsed() < SILENCE {
             return;
         }
-        let what = match run {
-            None => "the command",
-            Some(Label::A) => "run A",
-            Some(Label::B) => "run B, the clock moved,",
+        let so_far = time(elapsed);
+        let line = match run {
+            None => format!("belljar: the command runs, {so_far}"),
+            Some(Label::A) => format!("belljar: run A, {so_far}"),
+            Some(Label::B) => {
+                let of = time(self.a_took);
+                format!("belljar: run B, the clock moved, {so_far} (run A took {of})")
+            }
         };
+        if self.drawn.as_ref() == Some(&line) {
+            return;
+        }
         // A terminal that is gone is no error.
-        let _ = write!(to, "{ERASE}belljar: {what} {}", time(elapsed));
+        let _ = write!(to, "{ERASE}{line}");
         let _ = to.flush();
-        self.drawn = true;
+        self.drawn = Some(line);
     }
 
     /// Takes the line away.
     pub fn erase(&mut self, to: &mut impl Write) {
-        if self.drawn {
+        if self.drawn.take().is_some() {
             let _ = to.write_all(ERASE.as_bytes());
             let _ = to.flush();
-            self.drawn = false;
         }
     }
 }
@@ -86,15 +99,23 @@ mod tests {
     }
 
     #[test]
-    fn drawn_in_silence_and_erased() {
+    fn drawn_in_silence_once_and_erased_once() {
         let (mut progress, mut out) = (silent(), Vec::new());
-        progress.draw(&mut out, Some(Label::A), Duration::from_secs(65));
+        for tenths in [650, 652, 654] {
+            progress.draw(
+                &mut out,
+                Some(Label::A),
+                Duration::from_millis(tenths * 100),
+            );
+        }
         progress.erase(&mut out);
         progress.erase(&mut out);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            format!("{ERASE}belljar: run A 1 min 05 s{ERASE}")
+        progress.draw(&mut out, Some(Label::B), Duration::from_secs(2));
+        let wanted = format!(
+            "{ERASE}belljar: run A, 1 min 05 s{ERASE}\
+             {ERASE}belljar: run B, the clock moved, 2 s (run A took 1 min 05 s)"
         );
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
     }
 
     #[test]
