@@ -19,6 +19,8 @@ fn picture(project: &Project) -> String {
 fn the_hosts_tree_is_untouched_by_verify() {
     let project = small();
     project.write("dir/a", "a\n").write("dir/b", "b\n");
+    // the evidence folder is there already, so that its making does not touch the folder around it
+    project.write("artifacts/README.md", "kept\n");
     let before = picture(&project);
     verify(
         &project,
