@@ -29,7 +29,8 @@ int main(void)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gettimeofday(&tv, 0);
 	syscall(SYS_clock_gettime, CLOCK_REALTIME, raw);
-	printf("%ld\n%ld\n%ld\n%ld\n", (long)time(0), (long)ts.tv_sec, (long)tv.tv_sec, raw[0]);
+	#define GAP "\n-------- further apart than one difference --------\n"
+	printf("%ld" GAP "%ld" GAP "%ld" GAP "%ld\n", (long)time(0), (long)ts.tv_sec, (long)tv.tv_sec, raw[0]);
 	return 0;
 }
 "#;

@@ -59,7 +59,7 @@ fn check(name: &str, side: &str, expected: fn(Expect) -> Side) {
     let differing: BTreeMap<String, BTreeSet<String>> = expected
         .differing
         .into_iter()
-        .map(|(path, slug)| (path, BTreeSet::from([slug])))
+        .map(|(path, slugs)| (path, slugs.split(", ").map(str::to_owned).collect()))
         .collect();
     assert_eq!(evidence.differing(), differing, "{ran}");
     if !expected.outputs.is_empty() {
