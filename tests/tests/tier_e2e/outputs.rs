@@ -8,7 +8,7 @@ use crate::{run, small, verify};
 
 /// Names, sizes, modes and times of everything in a folder but the evidence.
 fn picture(project: &Project) -> String {
-    let find = "find . -path ./artifacts -prune -o -printf '%p %y %s %m %T@ %l\\n' | sort; find . -path ./artifacts -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
+    let find = "find . -mindepth 1 -path ./artifacts -prune -o -printf '%p %y %s %m %T@ %l\\n' | sort; find . -path ./artifacts -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
     Ran::of(project.command("sh").args(["-c", find]))
         .exits(0)
         .stdout
