@@ -104,7 +104,11 @@ impl Project {
         from.push("/.");
         let copied = Command::new("cp")
             .arg("-R")
-            .arg("--no-preserve=ownership")
+            // times too: make and configure look at their order
+            .args([
+                "--preserve=mode,timestamps,links",
+                "--no-preserve=ownership",
+            ])
             .arg(from)
             .arg(self.dir())
             .status()

@@ -46,6 +46,10 @@ const SCRATCH: &[ScratchRule] = &[
         "cargo's freshness marks, with times",
     ),
     rule(
+        ".rustc_info.json",
+        "what cargo remembers of the compiler, in the order of a hash",
+    ),
+    rule(
         "target/**/incremental/**",
         "the Rust compiler's incremental state",
     ),
@@ -368,6 +372,7 @@ mod tests {
                 false,
                 Some("target/**/build/**"),
             ),
+            ("target/.rustc_info.json", false, Some(".rustc_info.json")),
             ("target/release/app", false, None),
             ("build/app", false, None),
             ("app.log", false, None),
