@@ -128,10 +128,10 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
 /// pid 1, and belljar's own tells paths of the host and values of variables.
 fn forget_command_line() -> Result<(), SetupError> {
     let step = "overwrite init's command line";
-    let stat = fs::read_to_string("/proc/self/stat").step_at(step, "/proc/self/stat")?;
+    let line = fs::read_to_string("/proc/self/stat").step_at(step, "/proc/self/stat")?;
     // Fields 48 and 49 of proc(5): where the arguments start and end. The second is the program's
     // name in parentheses, and may hold anything.
-    let mut fields = stat
+    let mut fields = line
         .rsplit(')')
         .next()
         .unwrap_or("")
