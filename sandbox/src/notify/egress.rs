@@ -5,6 +5,7 @@
 //! else.
 
 use std::ffi::CString;
+use std::mem::offset_of;
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
@@ -147,7 +148,6 @@ struct Header {
 fn parse_header(bytes: &[u8]) -> Option<Header> {
     let word = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
-    use std::mem::offset_of;
     let header = Header {
         name: word(offset_of!(libc::msghdr, msg_name))?,
         name_len: half(offset_of!(libc::msghdr, msg_namelen))?.into(),

@@ -104,9 +104,10 @@ pub(crate) fn judge(
             None
         }
         Destination::UnixPath(path) => Some(unix(path.as_bytes(), exists)),
-        Destination::UnixAbstract(_) | Destination::UnixUnnamed => Some(inside(Class::LocalIpc)),
         Destination::Netlink { .. } if act == Act::Bind => None,
-        Destination::Netlink { .. } => Some(inside(Class::LocalIpc)),
+        Destination::UnixAbstract(_) | Destination::UnixUnnamed | Destination::Netlink { .. } => {
+            Some(inside(Class::LocalIpc))
+        }
         // Ends an association, or asks for any port.
         Destination::Unspecified if act != Act::Send => None,
         Destination::Other { .. } => Some(denied(outward(act), Reason::AfDenied)),
@@ -190,12 +191,12 @@ pub(crate) fn place(ip: IpAddr) -> Place {
 
 /// The IPv4 address in a mapped, compatible or NAT64 (RFC 6052) address.
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, hi, lo] = ip.segments();
-    let v4 = Ipv4Addr::from((u32::from(hi) << 16) | u32::from(lo));
-    match [a, b, c, d, e, f] {
+    let [prefix @ .., high, low] = ip.segments();
+    let v4 = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match prefix {
         [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => Some(v4),
         // `::` and `::1` are IPv6's own.
-        [0, 0, 0, 0, 0, 0] if hi != 0 => Some(v4),
+        [0, 0, 0, 0, 0, 0] if high != 0 => Some(v4),
         _ => None,
     }
 }
@@ -206,14 +207,13 @@ fn place_v4(ip: Ipv4Addr) -> Place {
         [169, 254, 169, 254] | [169, 254, 170, 2] | [168, 63, 129, 16] | [100, 100, 100, 200] => {
             Place::Metadata
         }
-        [0 | 10, ..]
+        [0 | 10 | 224..=255, ..]
         | [100, 64..=127, ..]
         | [169, 254, ..]
         | [172, 16..=31, ..]
         | [192, 168, ..]
         | [192, 0, 0, _]
-        | [198, 18..=19, ..]
-        | [224..=255, ..] => Place::Private,
+        | [198, 18..=19, ..] => Place::Private,
         _ => Place::Public,
     }
 }

@@ -33,7 +33,7 @@ fn continues(byte: u8) -> bool {
 /// Whether a path may begin after this byte. One as short as `/root` is a part of many others
 /// (`/srv/root/x`), a longer one hardly: there `-isystem/home/ada/x` is what matters.
 fn begins_after(byte: u8, home: &[u8]) -> bool {
-    let short = home.iter().filter(|b| **b == b'/').count() < 2;
+    let short = home.iter().rposition(|b| *b == b'/') == Some(0);
     !short || !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_'))
 }
 

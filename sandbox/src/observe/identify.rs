@@ -122,8 +122,9 @@ impl Processes {
         }
         let (mut line, cut) = procfs::command_line(task);
         if let Some(home) = &self.home {
-            line.iter_mut()
-                .for_each(|arg| *arg = home::without(arg, home));
+            for arg in &mut line {
+                *arg = home::without(arg, home);
+            }
         }
         let (argv, shortened) = shorten(&line, MAX_ARGS, ARGV_BUDGET);
         let (path, file) = procfs::executable(task);

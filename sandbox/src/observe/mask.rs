@@ -234,108 +234,109 @@ mod tests {
             .collect()
     }
 
+    const FORMS: [(&[&str], &[&str]); 27] = [
+        (
+            &["curl", "https://me:pw@host.example/x"],
+            &["curl", "https://***@host.example/x"],
+        ),
+        (
+            &["git", "clone", "https://abc123@host.example/r"],
+            &["git", "clone", "https://***@host.example/r"],
+        ),
+        (
+            &["git", "clone", "ssh://git@host.example/r"],
+            &["git", "clone", "ssh://git@host.example/r"],
+        ),
+        (
+            &["x", "a=1", "--index=http://u:p@h.example/?q=@1"],
+            &["x", "a=1", "--index=http://***@h.example/?q=@1"],
+        ),
+        (&["npm", "--token=abc"], &["npm", "--token=***"]),
+        (
+            &["npm", "--token", "abc", "def"],
+            &["npm", "--token", "***", "def"],
+        ),
+        (
+            &["login", "--password", "--stdin"],
+            &["login", "--password", "--stdin"],
+        ),
+        (
+            &["npm", "--//r.example/:_authToken=abc"],
+            &["npm", "--//r.example/:_authToken=***"],
+        ),
+        (
+            &["env", "MY_SECRET=abc", "make", "CC=gcc"],
+            &["env", "MY_SECRET=***", "make", "CC=gcc"],
+        ),
+        (
+            &["curl", "-u", "me:pw", "h.example"],
+            &["curl", "-u", "***", "h.example"],
+        ),
+        (
+            &["curl", "-ume:pw", "h.example"],
+            &["curl", "-u***", "h.example"],
+        ),
+        (&["curl", "--user=me:pw"], &["curl", "--user=***"]),
+        (&["sort", "-u", "file"], &["sort", "-u", "file"]),
+        (
+            &["curl", "-H", "Authorization: Bearer abc def", "x"],
+            &["curl", "-H", "Authorization: *** *** ***", "x"],
+        ),
+        (
+            &["curl", "-HPrivate-Token:abc", "x"],
+            &["curl", "-HPrivate-Token:***", "x"],
+        ),
+        (
+            &["curl", "-H", "Accept: text/plain"],
+            &["curl", "-H", "Accept: text/plain"],
+        ),
+        (
+            &["curl", "https://h.example/?a=1&access_token=abc&b=2"],
+            &["curl", "https://h.example/?a=1&access_token=***&b=2"],
+        ),
+        (
+            &[
+                "sh",
+                "-c",
+                "curl -u me:pw x && curl -H 'Cookie: a=b; c=d' y",
+            ],
+            &["sh", "-c", "curl -u *** x && curl -H 'Cookie: *** ***' y"],
+        ),
+        (
+            &["sh", "-c", "TOKEN=abc make; echo done"],
+            &["sh", "-c", "TOKEN=*** make; echo done"],
+        ),
+        (&["x", "ghp_0123456789abcdefghij"], &["x", "***"]),
+        (
+            &["x", "--flag=github_pat_0123456789abcdef"],
+            &["x", "--flag=***"],
+        ),
+        (
+            &["gcc", "-c", "a.c", "-o", "a.o", "-DX=1"],
+            &["gcc", "-c", "a.c", "-o", "a.o", "-DX=1"],
+        ),
+        (
+            &["rustc", "--extern", "token", "keymap.rs"],
+            &["rustc", "--extern", "token", "keymap.rs"],
+        ),
+        (&["x", "--password="], &["x", "--password="]),
+        (
+            &["x", "--password=two words", "y"],
+            &["x", "--password=***", "y"],
+        ),
+        (
+            &["x", "--password", "two 'words", "y"],
+            &["x", "--password", "***", "y"],
+        ),
+        (
+            &["x", "--token=a,b;c", "--user", "me:a b"],
+            &["x", "--token=***", "--user", "***"],
+        ),
+    ];
+
     #[test]
     fn the_forms() {
-        let table: [(&[&str], &[&str]); 27] = [
-            (
-                &["curl", "https://me:pw@host.example/x"],
-                &["curl", "https://***@host.example/x"],
-            ),
-            (
-                &["git", "clone", "https://abc123@host.example/r"],
-                &["git", "clone", "https://***@host.example/r"],
-            ),
-            (
-                &["git", "clone", "ssh://git@host.example/r"],
-                &["git", "clone", "ssh://git@host.example/r"],
-            ),
-            (
-                &["x", "a=1", "--index=http://u:p@h.example/?q=@1"],
-                &["x", "a=1", "--index=http://***@h.example/?q=@1"],
-            ),
-            (&["npm", "--token=abc"], &["npm", "--token=***"]),
-            (
-                &["npm", "--token", "abc", "def"],
-                &["npm", "--token", "***", "def"],
-            ),
-            (
-                &["login", "--password", "--stdin"],
-                &["login", "--password", "--stdin"],
-            ),
-            (
-                &["npm", "--//r.example/:_authToken=abc"],
-                &["npm", "--//r.example/:_authToken=***"],
-            ),
-            (
-                &["env", "MY_SECRET=abc", "make", "CC=gcc"],
-                &["env", "MY_SECRET=***", "make", "CC=gcc"],
-            ),
-            (
-                &["curl", "-u", "me:pw", "h.example"],
-                &["curl", "-u", "***", "h.example"],
-            ),
-            (
-                &["curl", "-ume:pw", "h.example"],
-                &["curl", "-u***", "h.example"],
-            ),
-            (&["curl", "--user=me:pw"], &["curl", "--user=***"]),
-            (&["sort", "-u", "file"], &["sort", "-u", "file"]),
-            (
-                &["curl", "-H", "Authorization: Bearer abc def", "x"],
-                &["curl", "-H", "Authorization: *** *** ***", "x"],
-            ),
-            (
-                &["curl", "-HPrivate-Token:abc", "x"],
-                &["curl", "-HPrivate-Token:***", "x"],
-            ),
-            (
-                &["curl", "-H", "Accept: text/plain"],
-                &["curl", "-H", "Accept: text/plain"],
-            ),
-            (
-                &["curl", "https://h.example/?a=1&access_token=abc&b=2"],
-                &["curl", "https://h.example/?a=1&access_token=***&b=2"],
-            ),
-            (
-                &[
-                    "sh",
-                    "-c",
-                    "curl -u me:pw x && curl -H 'Cookie: a=b; c=d' y",
-                ],
-                &["sh", "-c", "curl -u *** x && curl -H 'Cookie: *** ***' y"],
-            ),
-            (
-                &["sh", "-c", "TOKEN=abc make; echo done"],
-                &["sh", "-c", "TOKEN=*** make; echo done"],
-            ),
-            (&["x", "ghp_0123456789abcdefghij"], &["x", "***"]),
-            (
-                &["x", "--flag=github_pat_0123456789abcdef"],
-                &["x", "--flag=***"],
-            ),
-            (
-                &["gcc", "-c", "a.c", "-o", "a.o", "-DX=1"],
-                &["gcc", "-c", "a.c", "-o", "a.o", "-DX=1"],
-            ),
-            (
-                &["rustc", "--extern", "token", "keymap.rs"],
-                &["rustc", "--extern", "token", "keymap.rs"],
-            ),
-            (&["x", "--password="], &["x", "--password="]),
-            (
-                &["x", "--password=two words", "y"],
-                &["x", "--password=***", "y"],
-            ),
-            (
-                &["x", "--password", "two 'words", "y"],
-                &["x", "--password", "***", "y"],
-            ),
-            (
-                &["x", "--token=a,b;c", "--user", "me:a b"],
-                &["x", "--token=***", "--user", "***"],
-            ),
-        ];
-        for (line, expected) in table {
+        for (line, expected) in FORMS {
             assert_eq!(masked(line), expected, "{line:?}");
         }
     }

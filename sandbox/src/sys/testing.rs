@@ -1,17 +1,17 @@
 //! Starts a program under a small seccomp filter and hands its listener over: for tests alone.
 
-use std::io;
-use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::ptr;
 
 use libc::{sock_filter, sock_fprog};
-use nix::cmsg_space;
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
-};
+use nix::unistd::Pid;
+
+use super::net::take_descriptor;
+use super::process::pidfd_open;
 
 /// Makes `command` install `filter` with a listener just before its exec, starts it, and returns
 /// the listener. Until it is served, the first trapped call of the new program waits.
@@ -19,24 +19,21 @@ pub(crate) fn spawn_trapped(
     command: &mut Command,
     filter: Vec<sock_filter>,
 ) -> io::Result<(Child, OwnedFd)> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?;
+    let (ours, theirs) = UnixStream::pair()?;
     let socket = theirs.as_raw_fd();
     // SAFETY: between fork and exec the closure makes system calls only; `filter` was allocated before.
     unsafe {
         command.pre_exec(move || {
             let listener = install(&filter)?;
-            send_descriptor(socket, listener)
+            offer(socket, listener)
         });
     }
-    let child = command.spawn()?;
+    // `spawn` waits for the exec, so another thread takes the listener meanwhile.
+    let taker = std::thread::spawn(move || take(ours));
+    let child = command.spawn();
     drop(theirs);
-    let listener = receive_descriptor(&ours)?;
-    Ok((child, listener))
+    let listener = taker.join().map_err(|_| io::ErrorKind::Other)?;
+    Ok((child?, listener?))
 }
 
 fn install(filter: &[sock_filter]) -> io::Result<RawFd> {
@@ -63,56 +60,32 @@ fn install(filter: &[sock_filter]) -> io::Result<RawFd> {
         .ok_or_else(io::Error::last_os_error)
 }
 
-/// Async-signal-safe: no allocation.
-fn send_descriptor(socket: RawFd, fd: RawFd) -> io::Result<()> {
-    #[repr(C, align(8))]
-    struct Control([u8; 24]);
-    let mut control = Control([0; 24]);
-    let mut byte = 0u8;
-    let mut iov = libc::iovec {
-        iov_base: ptr::from_mut(&mut byte).cast(),
-        iov_len: 1,
-    };
-    // SAFETY: all zero is a valid `msghdr`.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut iov;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len();
-    // SAFETY: the control buffer is aligned and holds one header and one descriptor (24 bytes).
-    unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
-        ptr::write_unaligned(libc::CMSG_DATA(header).cast(), fd);
-    }
-    // SAFETY: `message` points to live buffers.
-    match unsafe { libc::sendmsg(socket, &raw const message, 0) } {
-        1 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// Says where the descriptor is and waits until it was taken, by calls that no test traps (sendmsg,
+/// which passes descriptors, is trapped by some). Async-signal-safe: no allocation.
+fn offer(socket: RawFd, fd: RawFd) -> io::Result<()> {
+    // SAFETY: takes nothing.
+    let pid = unsafe { libc::getpid() };
+    let offer = [pid.to_ne_bytes(), fd.to_ne_bytes()];
+    // SAFETY: `offer` is 8 bytes.
+    let put = unsafe { libc::write(socket, offer.as_ptr().cast(), 8) };
+    let mut taken = 0u8;
+    // SAFETY: `taken` is one byte.
+    let got = unsafe { libc::read(socket, ptr::from_mut(&mut taken).cast(), 1) };
+    match (put, got) {
+        (8, 1) => Ok(()),
+        _ => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
 
-fn receive_descriptor(socket: &OwnedFd) -> io::Result<OwnedFd> {
-    let mut byte = [0u8; 1];
-    let mut iov = [IoSliceMut::new(&mut byte)];
-    let mut space = cmsg_space!(RawFd);
-    let message = recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut iov,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = control
-            && let [fd] = fds[..]
-        {
-            // SAFETY: the kernel just made this descriptor for this process; nobody else knows it.
-            return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
-        }
-    }
-    Err(io::ErrorKind::UnexpectedEof.into())
+fn take(mut socket: UnixStream) -> io::Result<OwnedFd> {
+    let mut pid = [0; 4];
+    let mut fd = [0; 4];
+    socket.read_exact(&mut pid)?;
+    socket.read_exact(&mut fd)?;
+    let process = pidfd_open(Pid::from_raw(i32::from_ne_bytes(pid))).map_err(io::Error::from)?;
+    let listener = take_descriptor(process.as_fd(), i32::from_ne_bytes(fd));
+    socket.write_all(b"t")?;
+    listener.map_err(io::Error::from)
 }
 
 /// Notifies on these numbers and allows the rest.
