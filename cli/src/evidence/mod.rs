@@ -1,7 +1,7 @@
 //! What a command leaves: the documents, their folder, and the way back from a folder to them.
 
 pub mod dir;
-mod error;
+pub mod error;
 pub mod folder;
 pub mod kept;
 pub mod read;

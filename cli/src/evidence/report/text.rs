@@ -84,6 +84,21 @@ fn style(doc: &ResultDoc) -> Style {
     }
 }
 
+/// The report of two files or trees that were compared without a run.
+pub fn compared(differences: &Differences) -> String {
+    let n = differences.gating().count() as u64;
+    let total = words::count(differences.compared, "path");
+    if n == 0 {
+        let word = "identical".style(Style::new().green().bold());
+        return format!("belljar: {word}: {total} compared\n");
+    }
+    let word = "differs".style(Style::new().red().bold());
+    let found = words::count(n, "difference");
+    let mut out = format!("belljar: {word}: {found} in {total}\n");
+    outputs(&mut out, differences);
+    out
+}
+
 fn outputs(out: &mut String, differences: &Differences) {
     let gating: Vec<&Difference> = differences.gating().collect();
     for difference in gating.iter().take(SHOWN) {
@@ -104,7 +119,7 @@ fn outputs(out: &mut String, differences: &Differences) {
     }
     let more = gating.len().saturating_sub(SHOWN);
     if more > 0 {
-        let _ = writeln!(out, "  and {more} more, in determinism/differences.json");
+        let _ = writeln!(out, "  and {more} more");
     }
 }
 

@@ -77,8 +77,8 @@ pub fn confidence(confidence: Confidence) -> &'static str {
 pub fn difference(kind: &DifferenceKind) -> String {
     let pair = |what: &str, a: &str, b: &str| format!("{what} {} in A, {} in B", line(a), line(b));
     match kind {
-        DifferenceKind::OnlyInA => "only run A made it".into(),
-        DifferenceKind::OnlyInB => "only run B made it".into(),
+        DifferenceKind::OnlyInA => "only in A".into(),
+        DifferenceKind::OnlyInB => "only in B".into(),
         DifferenceKind::Type { a, b } => pair("type:", a, b),
         DifferenceKind::Mode { a, b } => pair("mode:", a, b),
         DifferenceKind::Content {
