@@ -24,6 +24,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
             let folder = args.evidence.to_string_lossy();
             let options = text::Options {
                 evidence: Some(&folder),
+                exported: None,
                 verbose: true,
             };
             super::print_styled(&text::render(doc, differences, options))?;

@@ -5,6 +5,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod explain;
+mod export;
 mod init;
 mod man;
 mod plan;

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use belljar_model::Label;
+use belljar_model::{Label, exit};
 
 use super::plan;
 use super::work::{Ran, Work, facts};
 use crate::args::RunArgs;
 use crate::config::Typed;
 use crate::errors::CommandError;
+use crate::evidence::story::no_facts;
 use crate::evidence::verdict;
 
 /// Runs the command once.
@@ -19,12 +20,19 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let ran = work
         .session()
         .and_then(|mut session| work.run(&mut session, Label::A, 0, prepared.export.is_some()));
-    if let Ok(ran) = &ran
+    let interrupted = work.interrupted();
+    let facts = match &interrupted {
+        Some(no_run) => no_facts(no_run),
+        None => facts(&ran, plan),
+    };
+    let mut judgement = verdict::single(plan, facts, work.troubles());
+    if judgement.exit_code == exit::OK
+        && let Ok(ran) = &ran
         && let Err((why, hint)) = work.export(ran)
     {
         work.trouble(why, Some(hint));
+        judgement = verdict::single(plan, facts, work.troubles());
     }
-    let judgement = verdict::single(plan, facts(&ran, plan), work.troubles());
     let runs = ran.iter().map(Ran::told).collect();
     Ok(work.end("run", runs, None, judgement, None))
 }

@@ -2,22 +2,21 @@
 //! and the result is said.
 
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use belljar_model::{Differences, Label, Manifest, OsText, Plan, ResultDoc, ResultWhen, exit};
+use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
 use belljar_sandbox::SetupError;
-use belljar_sandbox::capture::{CaptureError, Captured, Destination, Workspace, capture, export};
+use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
 use belljar_sandbox::launch::{Asked, Outcome, Session, Stop};
 use jiff::Timestamp;
 
+use super::export;
 use super::plan::Prepared;
 use crate::errors::{Class, CommandError};
 use crate::evidence::EvidenceError;
-use crate::evidence::dir::{give_to, open_or_make};
 use crate::evidence::folder::Staging;
-use crate::evidence::report::text;
+use crate::evidence::report::{text, words::count};
 use crate::evidence::story::{Story, Told, no_facts};
 use crate::evidence::verdict::{Judgement, NoRun, RunFacts};
 use crate::ui::Screen;
@@ -37,6 +36,8 @@ pub struct Work<'a> {
     failure: Option<CommandError>,
     trouble: Vec<String>,
     hints: Vec<String>,
+    /// What was exported, in a phrase.
+    exported: Option<String>,
 }
 
 /// A run that was made.
@@ -103,6 +104,7 @@ impl<'a> Work<'a> {
             failure: None,
             trouble: Vec::new(),
             hints: Vec::new(),
+            exported: None,
         })
     }
 
@@ -164,42 +166,15 @@ impl<'a> Work<'a> {
         Ok(captured)
     }
 
-    /// Exports the outputs of a run, if they were read and there is a place for them; why not, and
+    /// Exports the outputs of a run that passed, if there is a place for them; else why not, and
     /// what to do.
-    pub fn export(&self, ran: &Ran) -> Result<(), (String, String)> {
-        match (&self.prepared.export, &ran.captured) {
-            (Some(to), Some(captured)) => self.export_into(to, ran.workspace(), &captured.manifest),
-            _ => Ok(()),
-        }
-    }
-
-    fn export_into(
-        &self,
-        to: &Path,
-        ws: &Workspace,
-        manifest: &Manifest,
-    ) -> Result<(), (String, String)> {
-        let host = &self.prepared.host;
-        let no = OsText::default();
-        // Outputs keep their places in the tree that was built; elsewhere the start folder counts.
-        let (to, strip) = if self.prepared.elsewhere {
-            (to, &self.prepared.plan.cwd)
-        } else {
-            (host.root.as_path(), &no)
+    pub fn export(&mut self, ran: &Ran) -> Result<(), (String, String)> {
+        let Some(captured) = &ran.captured else {
+            return Ok(());
         };
-        let owner = give_to(host.owner);
-        let folder = open_or_make(to, &host.root, owner).map_err(|e| {
-            let hint = e.hint().unwrap_or("name another folder with --export");
-            (e.to_string(), hint.to_owned())
-        })?;
-        let to = Destination {
-            folder: folder.as_fd(),
-            strip,
-            owner,
-        };
-        export(ws, manifest, to)
-            .map(drop)
-            .map_err(|e| (e.to_string(), e.hint().to_owned()))
+        let done = export::export(self.prepared, ran.workspace(), &captured.manifest)?;
+        self.exported = done.map(|(n, to)| format!("{} written into {to}", count(n, "path")));
+        Ok(())
     }
 
     /// Something after the runs went wrong: no statement can be made.
@@ -302,6 +277,7 @@ impl<'a> Work<'a> {
             let folder = shown(&self.prepared.host.evidence);
             let options = text::Options {
                 evidence: written.then_some(&folder),
+                exported: self.exported.as_deref(),
                 verbose: voice.verbose,
             };
             say(&text::render(doc, differences, options));
@@ -346,7 +322,7 @@ fn name(label: Label) -> char {
 }
 
 /// A path as the caller would type it: relative where it is below the current folder.
-fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here.and_then(|here| path.strip_prefix(here).ok());
     below.unwrap_or(path).to_string_lossy().into_owned()

@@ -312,3 +312,13 @@ fn run_on_a_terminal_gives_the_build_a_terminal() {
     assert!(ran.exits(0).stdout.contains("on-a-terminal"), "{ran}");
     assert!(ran.stdout.contains("/dev/pts/0"), "its own\n{ran}");
 }
+
+#[test]
+fn a_run_that_the_policy_gates_exports_nothing() {
+    let script = "echo made >out; python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80), 1)' || true";
+    let project = small();
+    run(&project, &["--on-deny", "fail"], script).exits(4);
+    assert!(!project.dir().join("out").exists());
+    run(&project, &[], script).exits(0);
+    assert!(project.dir().join("out").exists());
+}

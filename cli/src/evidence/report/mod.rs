@@ -3,4 +3,4 @@
 pub mod escape;
 pub mod markdown;
 pub mod text;
-mod words;
+pub mod words;

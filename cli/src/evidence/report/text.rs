@@ -19,6 +19,8 @@ const SHOWN: usize = 10;
 pub struct Options<'a> {
     /// The evidence folder as the reader calls it; absent where nothing was written.
     pub evidence: Option<&'a str>,
+    /// What was exported, in a phrase.
+    pub exported: Option<&'a str>,
     /// What is held, and the layers that stand.
     pub verbose: bool,
 }
@@ -60,6 +62,9 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
     }
     for hint in &doc.hints {
         let _ = writeln!(out, "  {} {}", "hint:".bold(), line(hint));
+    }
+    if let Some(exported) = options.exported {
+        let _ = writeln!(out, "  {}", line(exported));
     }
     if let Some(folder) = options.evidence {
         let folder = line(folder);

@@ -4,6 +4,7 @@ use crate::evidence::samples;
 fn shown(doc: &ResultDoc, differences: Option<&Differences>, verbose: bool) -> String {
     let options = Options {
         evidence: Some("artifacts/"),
+        exported: Some("3 paths written into out"),
         verbose,
     };
     let text = render(doc, differences, options);
@@ -35,6 +36,7 @@ fn nothing_of_a_build_controls_the_terminal() {
         Some(&differences),
         Options {
             evidence: Some("a\u{1b}b\n"),
+            exported: Some("x\n\u{1b}"),
             verbose: true,
         },
     );
