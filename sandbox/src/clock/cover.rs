@@ -93,12 +93,12 @@ impl Coverer {
     fn patch_at(&self, target: &Target<'_>, base: u64) -> Result<Covered> {
         let memory = target.open_memory(!self.by_ptrace)?;
         let head = &self.patch.head;
-        let mut found = vec![0; head.before.len()];
+        let mut found = vec![0; head.bytes.len()];
         read(&memory, base, head.at, &mut found)?;
-        if found == head.after {
+        if found == head.bytes {
             return Ok(Covered::At(base));
         }
-        if found != head.before {
+        if found != self.patch.head_before {
             // Another image than this kernel gives to 64-bit programs.
             return Err(Errno::ENOEXEC);
         }
@@ -116,7 +116,7 @@ impl Coverer {
 
     fn write_all(&self, memory: &File, base: u64) -> std::io::Result<()> {
         for write in self.writes() {
-            memory.write_all_at(&write.after, base.wrapping_add(write.at as u64))?;
+            memory.write_all_at(&write.bytes, base.wrapping_add(write.at as u64))?;
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Coverer {
             Stop::Interrupted => 0,
         };
         let poked = still_it.and_then(|()| {
-            let words = self.writes().into_iter().flat_map(|w| w.words());
+            let words = self.writes().into_iter().flat_map(Write::words);
             words
                 .into_iter()
                 .try_for_each(|(at, word)| ptrace::poke(tid, base.wrapping_add(at), word))

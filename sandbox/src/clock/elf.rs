@@ -160,6 +160,20 @@ impl Elf<'_> {
         end.filter(|&e| e <= self.0.len())
             .ok_or(Malformed("its sections"))
     }
+
+    /// Lets the one segment of `new`, a copy of this image, reach to `end`, so that unwinders find
+    /// what lies there.
+    pub(super) fn cover(self, new: &mut [u8], end: usize) -> Result<(), ImageError> {
+        let load = self.load()?;
+        fill(new, load + 32, &(end as u64).to_le_bytes())?;
+        fill(new, load + 40, &(end as u64).to_le_bytes())
+    }
+}
+
+/// Says in an image that it has no section headers.
+pub(super) fn drop_sections(new: &mut [u8]) -> Result<(), ImageError> {
+    fill(new, 0x28, &[0; 8])?; // e_shoff
+    fill(new, 0x3c, &[0; 4]) // e_shnum, e_shstrndx
 }
 
 /// Puts bytes at an offset.

@@ -13,11 +13,13 @@ use nix::Result;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 use super::process;
 use super::wait::{Time, Until, Wait};
 use crate::notify::{Answer, Call, Later, Target};
 use crate::sys::pidfd;
+use crate::sys::process::pidfd_open;
 
 /// How often to look whether a held call's wait is over.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -62,11 +64,10 @@ impl Holder {
             .spawn(move || {
                 let answer = loop {
                     match event.is_there(&later) {
-                        Ok(true) => break Answer::Continue,
                         Ok(false) if due() => break timed_out,
                         Ok(false) => thread::sleep(LOOK_EVERY),
-                        // Gone or woken by a signal, or the kernel knows better what is wrong.
-                        Err(_) => break Answer::Continue,
+                        // It is there; or the call is gone, or wrong in a way that the kernel is to say.
+                        Ok(true) | Err(_) => break Answer::Continue,
                     }
                 };
                 // Fails only if the call no longer waits.
@@ -156,7 +157,7 @@ pub(super) fn copy_descriptor(tid: i32, number: i32) -> Result<OwnedFd> {
     let process = match pidfd::open_thread(tid) {
         // Before Linux 6.9 there are only descriptors of whole processes, whose threads nearly
         // always share their files.
-        Err(Errno::EINVAL) => pidfd::open_process(process::leader(tid).ok_or(Errno::ESRCH)?)?,
+        Err(Errno::EINVAL) => pidfd_open(Pid::from_raw(process::leader(tid).ok_or(Errno::ESRCH)?))?,
         other => other?,
     };
     pidfd::copy_descriptor(process.as_fd(), number)

@@ -6,7 +6,8 @@
 
 use super::blob::{self, Layout, MARK};
 use super::elf::{
-    DT_HASH, DT_STRTAB, DT_SYMTAB, Elf, ImageError, ImageError::Malformed, PAGE, SYMBOL, fill,
+    DT_HASH, DT_STRTAB, DT_SYMTAB, Elf, ImageError, ImageError::Malformed, PAGE, SYMBOL,
+    drop_sections, fill,
 };
 use super::unwind::UnwindTable;
 
@@ -101,18 +102,16 @@ pub(super) fn time_symbols(image: &[u8]) -> Result<Vec<Symbol>, ImageError> {
 /// Bytes to put at a place of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Write {
-    /// Offset from the image's start.
+    /// Offset from the image's start; a multiple of 8, as the length is.
     pub(super) at: usize,
-    /// What was there.
-    pub(super) before: Vec<u8>,
     /// What is to be there.
-    pub(super) after: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Write {
-    /// The write in words; its place and length are multiples of 8.
+    /// The write in words.
     pub(super) fn words(&self) -> impl Iterator<Item = (u64, u64)> + use<'_> {
-        let words = self.after.chunks_exact(8).filter_map(|w| w.try_into().ok());
+        let words = self.bytes.chunks_exact(8).filter_map(|w| w.try_into().ok());
         let places = (self.at as u64..).step_by(8);
         places.zip(words.map(u64::from_ne_bytes))
     }
@@ -125,29 +124,30 @@ pub(super) struct Patch {
     pub(super) blob: Write,
     /// The image's head.
     pub(super) head: Write,
+    /// What the head is before.
+    pub(super) head_before: Vec<u8>,
     /// The first two words of the blob, by which a patched vDSO is known.
     pub(super) mark: [u8; 16],
     /// Where a redirected thread starts, from the image's start.
     pub(super) stub: u64,
     /// Where the image's own system calls return to, from its start.
     pub(super) own_calls: Vec<u64>,
-    /// Length of the image.
-    pub(super) len: usize,
 }
 
 impl Patch {
     /// Computes the writes that move the wall clock of a process with this vDSO by `offset` seconds.
     pub(super) fn new(image: &[u8], offset: i64) -> Result<Self, ImageError> {
+        Self::in_room(image, offset, Room::find(Elf(image))?)
+    }
+
+    /// The same with the blob in a place of choice.
+    pub(super) fn in_room(image: &[u8], offset: i64, room: Room) -> Result<Self, ImageError> {
+        let elf = Elf(image);
         let symbols = time_symbols(image)?;
         if !symbols.iter().any(|s| s.reader == Reader::ClockGettime) {
             return Err(ImageError::NoSymbols);
         }
         let (assembled, layout) = blob::assembled();
-        let elf = Elf(image);
-        let unwind = UnwindTable::read(elf);
-        let full = assembled.len() + unwind.as_ref().map_or(0, |u| u.grown_len());
-        let room = place(elf, full, assembled.len())?;
-
         let mut code = assembled.to_vec();
         fill(&mut code, 0, &MARK.to_le_bytes())?;
         fill(&mut code, 8, &offset.to_le_bytes())?;
@@ -157,45 +157,29 @@ impl Patch {
             let to = (room.at + hook as usize) as u64;
             fill(&mut new, symbol.value_at, &to.to_le_bytes())?;
         }
-        if let Some(unwind) = unwind.filter(|_| room.unwind) {
-            let table_at = room.at + code.len();
+        if let Some(unwind) = UnwindTable::read(elf).filter(|_| room.unwind) {
             let fdes = [layout.hooks_fde, layout.stub_fde];
             let starts = [layout.clock_gettime, layout.stub];
             let ours = [0, 1].map(|i| (room.at + starts[i] as usize, room.at + fdes[i] as usize));
-            let table = unwind.grown(table_at, &ours)?;
-            for (field, value) in [
-                (8, table_at),
-                (16, table_at),
-                (24, table_at),
-                (32, table.len()),
-                (40, table.len()),
-            ] {
-                fill(
-                    &mut new,
-                    unwind.header_at + field,
-                    &(value as u64).to_le_bytes(),
-                )?;
-            }
-            code.extend_from_slice(&table);
+            code.extend(unwind.moved(&mut new, room.at + code.len(), &ours)?);
         }
         code.resize(code.len().next_multiple_of(8), 0);
-        cover(elf, &mut new, room.at + code.len())?;
+        elf.cover(&mut new, room.at + code.len())?;
         if room.drops_sections {
-            fill(&mut new, 0x28, &[0; 8])?; // e_shoff
-            fill(&mut new, 0x3c, &[0; 4])?; // e_shnum, e_shstrndx
+            drop_sections(&mut new)?;
         }
         let mark = <[u8; 16]>::try_from(&code[..16]).map_err(|_| Malformed("the blob"))?;
+        let (head_before, head) = difference(image, &new).ok_or(ImageError::NoSymbols)?;
         Ok(Self {
-            head: difference(image, &new).ok_or(ImageError::NoSymbols)?,
             blob: Write {
                 at: room.at,
-                before: image[room.at..room.at + code.len()].to_vec(),
-                after: code,
+                bytes: code,
             },
+            head,
+            head_before,
             mark,
             stub: room.at as u64 + u64::from(layout.stub),
             own_calls: returns_of_calls(image),
-            len: image.len(),
         })
     }
 }
@@ -220,16 +204,14 @@ fn connect(code: &mut [u8], at: &Layout, symbol: Symbol, base: usize) -> Result<
     Ok(hook)
 }
 
-/// The smallest write that turns `old` into `new` up to where the tail begins.
-fn difference(old: &[u8], new: &[u8]) -> Option<Write> {
+/// The smallest write of whole words that turns `old` into `new`, and what it replaces.
+fn difference(old: &[u8], new: &[u8]) -> Option<(Vec<u8>, Write)> {
     let differs = |i: &usize| old[*i] != new[*i];
-    let first = (0..old.len()).find(differs)? / 8 * 8;
-    let end = (0..old.len()).rfind(differs)?.next_multiple_of(8);
-    Some(Write {
-        at: first,
-        before: old[first..end].to_vec(),
-        after: new[first..end].to_vec(),
-    })
+    let at = (0..old.len()).find(differs)? / 8 * 8;
+    let last = (0..old.len()).rfind(differs)?;
+    let words = at..(last + 1).next_multiple_of(8);
+    let bytes = new.get(words.clone())?.to_vec();
+    Some((old.get(words)?.to_vec(), Write { at, bytes }))
 }
 
 /// Where system calls that the image makes itself return to. A hook adds the offset to what the
@@ -241,43 +223,42 @@ fn returns_of_calls(image: &[u8]) -> Vec<u64> {
 }
 
 /// Where the blob goes.
-struct Room {
-    at: usize,
-    unwind: bool,
-    drops_sections: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Offset from the image's start; a multiple of 16.
+    pub(super) at: usize,
+    /// The unwind table goes with it.
+    pub(super) unwind: bool,
+    /// It lies over the section headers.
+    pub(super) drops_sections: bool,
 }
 
-/// Finds room for `full` bytes, or at least for `least`: behind everything; else over what is
-/// not needed at run time (section headers, names, the list of alternative instructions that
-/// the kernel has applied already).
-fn place(elf: Elf<'_>, full: usize, least: usize) -> Result<Room, ImageError> {
-    let whole_end = elf.load_end()?.max(elf.sections_end()?);
-    let needed_end = elf.needed_end().unwrap_or(whole_end).min(whole_end);
-    let tries = [
-        (whole_end, full, false),
-        (needed_end, full, true),
-        (needed_end, least, true),
-    ];
-    for (end, need, drops_sections) in tries {
-        let at = end.next_multiple_of(16);
-        if at.saturating_add(need) <= elf.0.len() {
-            let (unwind, drops_sections) = (need == full, drops_sections && end < whole_end);
-            return Ok(Room {
-                at,
-                unwind,
-                drops_sections,
-            });
+impl Room {
+    /// Finds room: behind everything; else over what is not needed at run time (section headers,
+    /// names, the list of alternative instructions that the kernel has applied already); at last without
+    /// the unwind table.
+    fn find(elf: Elf<'_>) -> Result<Self, ImageError> {
+        let least = blob::assembled().0.len();
+        let full = least + UnwindTable::read(elf).map_or(0, |u| u.grown_len());
+        let whole_end = elf.load_end()?.max(elf.sections_end()?);
+        let needed_end = elf.needed_end().unwrap_or(whole_end).min(whole_end);
+        let tries = [
+            (whole_end, full, false),
+            (needed_end, full, true),
+            (needed_end, least, true),
+        ];
+        for (end, need, drops_sections) in tries {
+            let at = end.next_multiple_of(16);
+            // In whole words, as it is written.
+            if at.saturating_add(need.next_multiple_of(8)) <= elf.0.len() {
+                return Ok(Self {
+                    at,
+                    unwind: need == full,
+                    drops_sections: drops_sections && end < whole_end,
+                });
+            }
         }
+        let free = elf.0.len().saturating_sub(needed_end);
+        Err(ImageError::NoRoom { free, need: least })
     }
-    let free = elf.0.len().saturating_sub(needed_end);
-    Err(ImageError::NoRoom { free, need: least })
-}
-
-/// Lets the one segment reach to `end`, so that unwinders find what lies there.
-fn cover(elf: Elf<'_>, new: &mut [u8], end: usize) -> Result<(), ImageError> {
-    let load = elf.load()?;
-    for field in [32, 40] {
-        fill(new, load + field, &(end as u64).to_le_bytes())?;
-    }
-    Ok(())
 }

@@ -65,10 +65,10 @@ impl Function {
     }
 
     /// As nanoseconds.
-    pub(super) fn time(self) -> Option<i64> {
+    pub(super) fn time(self) -> i64 {
         // SAFETY: as above, for `time`.
         let function: extern "C" fn(usize) -> i64 = unsafe { std::mem::transmute(self.0) };
-        Some(function(0).saturating_mul(NANOS))
+        function(0).saturating_mul(NANOS)
     }
 }
 

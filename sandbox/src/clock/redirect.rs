@@ -4,6 +4,9 @@
 //! interrupted, given other registers and let go within some microseconds. No tracer stands by while it waits,
 //! so signals, debuggers and job control are as ever. A signal that breaks the wait in the stub runs
 //! its handler and comes back to the stub, whose call the kernel restarts with the same arguments.
+//!
+//! The stop is reported to any thread of this process that waits for the stopped one: nobody else may
+//! wait for a process of the run, nor for any child without `__WNOTHREAD`.
 
 use libc::user_regs_struct;
 use nix::Result;

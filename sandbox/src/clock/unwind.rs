@@ -3,7 +3,7 @@
 //! Without it an unwinder (of C++ exceptions, of a cancelled thread, of a profiler) that meets a
 //! thread in the blob would take it for the end of the stack.
 
-use super::elf::{Elf, ImageError, ImageError::Malformed, PT_GNU_EH_FRAME};
+use super::elf::{Elf, ImageError, ImageError::Malformed, PT_GNU_EH_FRAME, fill};
 
 /// More entries than any vDSO has.
 const MAX_ENTRIES: usize = 4096;
@@ -11,7 +11,7 @@ const MAX_ENTRIES: usize = 4096;
 /// The binary search table over the image's unwind records (`.eh_frame_hdr`).
 pub(super) struct UnwindTable {
     /// Where its program header lies.
-    pub(super) header_at: usize,
+    header_at: usize,
     /// Where the records start.
     records: usize,
     /// Function start and record, both from the image's start, ascending.
@@ -51,8 +51,25 @@ impl UnwindTable {
         12 + 8 * (self.entries.len() + 2)
     }
 
+    /// Makes the table with our entries for a place in the image, and lets the program header in
+    /// `new` point to it.
+    pub(super) fn moved(
+        &self,
+        new: &mut [u8],
+        at: usize,
+        ours: &[(usize, usize)],
+    ) -> Result<Vec<u8>, ImageError> {
+        let table = self.grown(at, ours)?;
+        let fields = [at, at, at, table.len(), table.len()]; // offset, two addresses, two sizes
+        for (n, value) in fields.into_iter().enumerate() {
+            let field = self.header_at + 8 + 8 * n;
+            fill(new, field, &(value as u64).to_le_bytes())?;
+        }
+        Ok(table)
+    }
+
     /// The table with our entries, which lie behind all others, for a place in the image.
-    pub(super) fn grown(&self, at: usize, ours: &[(usize, usize)]) -> Result<Vec<u8>, ImageError> {
+    fn grown(&self, at: usize, ours: &[(usize, usize)]) -> Result<Vec<u8>, ImageError> {
         let distance = |from: usize, to: usize| -> Result<[u8; 4], ImageError> {
             let distance = (to as u64).wrapping_sub(from as u64).cast_signed();
             let distance = i32::try_from(distance).map_err(|_| Malformed("an unwind entry"))?;

@@ -289,10 +289,10 @@ mod tests {
             ),
         ] {
             let wait = Wait::of(&call(nr, args)).expect("a wait");
-            let mut want = args;
-            want[at] = 0x1234;
-            want[cookie.0] = cookie.1;
-            assert_eq!(wait.arguments(args, 0x1234, 0xabcd), want, "{nr}");
+            let mut wanted = args;
+            wanted[at] = 0x1234;
+            wanted[cookie.0] = cookie.1;
+            assert_eq!(wait.arguments(args, 0x1234, 0xabcd), wanted, "{nr}");
         }
     }
 

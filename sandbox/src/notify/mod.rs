@@ -9,7 +9,8 @@ mod egress;
 mod memory;
 mod service;
 #[cfg(test)]
-mod tests;
+#[path = "tests.rs"]
+mod tier_userns;
 
 pub use memory::{Later, Target};
 pub use service::{Counters, Service};

@@ -382,7 +382,7 @@ fn enter_inits_network() -> Result<()> {
 
 fn take_a_descriptor_of_init() -> Result<()> {
     let init = crate::sys::process::pidfd_open(nix::unistd::Pid::from_raw(1))?;
-    net::take_descriptor(init.as_fd(), 0).map(drop)
+    crate::sys::pidfd::copy_descriptor(init.as_fd(), 0).map(drop)
 }
 
 fn local(name: &[u8]) -> Result<()> {

@@ -119,17 +119,6 @@ pub fn io_uring() -> Result<()> {
     Ok(())
 }
 
-/// pidfd_getfd(2): takes a descriptor out of another process.
-pub fn take_descriptor(process: BorrowedFd<'_>, number: i32) -> Result<OwnedFd> {
-    // SAFETY: takes only integers.
-    let fd = Errno::result(unsafe {
-        libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0)
-    })?;
-    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel just made this descriptor; nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// The kernel's name of a socket's protocol, by the path of one of its descriptors in `/proc`.
 pub fn protocol_name<'a>(path: &CStr, room: &'a mut [u8; 32]) -> Result<&'a [u8]> {
     // SAFETY: the strings end in NUL and the kernel writes at most the length of `room`.

@@ -1,4 +1,4 @@
-//! Process descriptors of threads, and copies of another process's descriptors.
+//! Descriptors of threads, and copies of another process's descriptors.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -6,19 +6,10 @@ use libc::pid_t;
 use nix::Result;
 use nix::errno::Errno;
 
-/// A descriptor of a thread (Linux 6.9), or `EINVAL`.
+/// A descriptor of a thread (Linux 6.9); `EINVAL` before.
 pub fn open_thread(tid: pid_t) -> Result<OwnedFd> {
-    open(tid, libc::PIDFD_THREAD)
-}
-
-/// A descriptor of a process, by the id of its first thread.
-pub fn open_process(pid: pid_t) -> Result<OwnedFd> {
-    open(pid, 0)
-}
-
-fn open(pid: pid_t, flags: libc::c_uint) -> Result<OwnedFd> {
     // SAFETY: takes only integers.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, tid, libc::PIDFD_THREAD) })
 }
 
 /// Copies the descriptor `number` out of the process; `EBADF` if it has none of that number.

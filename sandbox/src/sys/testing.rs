@@ -1,91 +1,107 @@
-//! Starts a program under a small seccomp filter and hands its listener over: for tests alone.
+//! Starts a program under a seccomp filter and hands its listener over: for tests alone.
 
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::ptr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use libc::{sock_filter, sock_fprog};
+use libc::sock_filter;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
-use super::net::take_descriptor;
+use super::pidfd;
 use super::process::pidfd_open;
+use super::seccomp::add_filter_with_listener;
 
-/// Makes `command` install `filter` with a listener just before its exec, starts it, and returns
-/// the listener. Until it is served, the first trapped call of the new program waits.
+/// Starts `command` so that its process lays filters with a listener by `install` and then runs
+/// `before_exec`; returns the listener at once, and what waits for the exec. Until the listener is served,
+/// the first trapped call waits.
 pub(crate) fn spawn_trapped(
-    command: &mut Command,
-    filter: Vec<sock_filter>,
-) -> io::Result<(Child, OwnedFd)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let socket = theirs.as_raw_fd();
-    // SAFETY: between fork and exec the closure makes system calls only; `filter` was allocated before.
+    mut command: Command,
+    install: impl FnMut() -> nix::Result<OwnedFd> + Send + Sync + 'static,
+    before_exec: impl FnMut() + Send + Sync + 'static,
+) -> io::Result<(Starting, OwnedFd)> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
+    let (mut install, mut before_exec) = (install, before_exec);
+    let theirs = Arc::new(theirs);
+    let socket = Arc::clone(&theirs);
+    // SAFETY: the C library makes its allocator usable in the child; the closures take no other
+    // lock that a thread of the test runner may hold.
     unsafe {
         command.pre_exec(move || {
-            let listener = install(&filter)?;
-            offer(socket, listener)
+            let listener = install()?;
+            hand_over(&socket, &listener)?;
+            drop(listener);
+            before_exec();
+            Ok(())
         });
     }
-    // `spawn` waits for the exec, so another thread takes the listener meanwhile.
-    let taker = std::thread::spawn(move || take(ours));
-    let child = command.spawn();
-    drop(theirs);
-    let listener = taker.join().map_err(|_| io::ErrorKind::Other)?;
-    Ok((child?, listener?))
-}
-
-fn install(filter: &[sock_filter]) -> io::Result<RawFd> {
-    let program = sock_fprog {
-        len: u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-        filter: filter.as_ptr().cast_mut(),
-    };
-    // SAFETY: takes only integers.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `program` and the instructions that it points to live through the call.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-            ptr::from_ref(&program),
-        )
-    };
-    RawFd::try_from(fd)
-        .ok()
-        .filter(|&fd| fd >= 0)
-        .ok_or_else(io::Error::last_os_error)
-}
-
-/// Says where the descriptor is and waits until it was taken, by calls that no test traps (sendmsg,
-/// which passes descriptors, is trapped by some). Async-signal-safe: no allocation.
-fn offer(socket: RawFd, fd: RawFd) -> io::Result<()> {
-    // SAFETY: takes nothing.
-    let pid = unsafe { libc::getpid() };
-    let offer = [pid.to_ne_bytes(), fd.to_ne_bytes()];
-    // SAFETY: `offer` is 8 bytes.
-    let put = unsafe { libc::write(socket, offer.as_ptr().cast(), 8) };
-    let mut taken = 0u8;
-    // SAFETY: `taken` is one byte.
-    let got = unsafe { libc::read(socket, ptr::from_mut(&mut taken).cast(), 1) };
-    match (put, got) {
-        (8, 1) => Ok(()),
-        _ => Err(io::ErrorKind::BrokenPipe.into()),
+    // `spawn` returns after the exec, which may itself wait for the listener to be served.
+    let starting = std::thread::spawn(move || {
+        let child = command.spawn();
+        // The closure holds the other end; with both gone, the wait for a listener ends.
+        drop((command, theirs));
+        child
+    });
+    match take_over(&ours) {
+        Ok(listener) => Ok((Starting(starting), listener)),
+        Err(e) => Err(Starting(starting).child().err().unwrap_or(e)),
     }
 }
 
-fn take(mut socket: UnixStream) -> io::Result<OwnedFd> {
-    let mut pid = [0; 4];
-    let mut fd = [0; 4];
-    socket.read_exact(&mut pid)?;
-    socket.read_exact(&mut fd)?;
-    let process = pidfd_open(Pid::from_raw(i32::from_ne_bytes(pid))).map_err(io::Error::from)?;
-    let listener = take_descriptor(process.as_fd(), i32::from_ne_bytes(fd));
-    socket.write_all(b"t")?;
-    listener.map_err(io::Error::from)
+/// The same with one small filter.
+pub(crate) fn spawn_filtered(
+    command: Command,
+    filter: Vec<sock_filter>,
+) -> io::Result<(Starting, OwnedFd)> {
+    let install = move || {
+        nix::sys::prctl::set_no_new_privs()?;
+        add_filter_with_listener(&filter)
+    };
+    spawn_trapped(command, install, || ())
+}
+
+/// A process on its way to its exec.
+pub(crate) struct Starting(JoinHandle<io::Result<Child>>);
+
+impl Starting {
+    /// The process, once it has made its exec.
+    pub(crate) fn child(self) -> io::Result<Child> {
+        self.0
+            .join()
+            .map_err(|_| io::Error::other("the starting thread panicked"))?
+    }
+}
+
+/// In the new process: says which descriptor is the listener, and waits until it is copied. By
+/// write and read, since a call that passes descriptors may be trapped itself.
+fn hand_over(socket: &OwnedFd, listener: &OwnedFd) -> io::Result<()> {
+    let mut message = [0; 8];
+    message[..4].copy_from_slice(&nix::unistd::getpid().as_raw().to_ne_bytes());
+    message[4..].copy_from_slice(&listener.as_raw_fd().to_ne_bytes());
+    nix::unistd::write(socket, &message)?;
+    nix::unistd::read(socket, &mut message)?;
+    Ok(())
+}
+
+fn take_over(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    let mut message = [0; 8];
+    if nix::unistd::read(socket, &mut message)? != message.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let [p0, p1, p2, p3, f0, f1, f2, f3] = message;
+    let process = pidfd_open(Pid::from_raw(i32::from_ne_bytes([p0, p1, p2, p3])))?;
+    let number = i32::from_ne_bytes([f0, f1, f2, f3]);
+    let listener = pidfd::copy_descriptor(process.as_fd(), number)?;
+    nix::unistd::write(socket, &[0])?;
+    Ok(listener)
 }
 
 /// Notifies on these numbers and allows the rest.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::notify::Service;
 use crate::observe::EgressLog;
-use crate::sys::testing::{spawn_trapped, trap};
+use crate::sys::testing::{spawn_filtered, trap};
 
 const TRAPPED: [i64; 5] = [
     libc::SYS_connect,
@@ -53,8 +53,9 @@ fn watch_all(script: &str) -> (String, EgressLog) {
         .args(["-Urn", "perl", "-e", &script, "--", "--token=abc"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let (child, listener) = spawn_trapped(&mut command, trap(&TRAPPED)).expect("unshare and perl");
+    let (starting, listener) = spawn_filtered(command, trap(&TRAPPED)).expect("unshare and perl");
     let service = Service::start(listener, vec![egress.clone()]).expect("the service");
+    let child = starting.child().expect("unshare and perl");
     let out = child.wait_with_output().expect("its end");
     assert!(out.status.success(), "{out:?}");
     let counters = service.stop();

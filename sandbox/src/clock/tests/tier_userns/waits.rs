@@ -1,0 +1,149 @@
+//! Programs that wait until a wall-clock time.
+//!
+//! What is waited for is less than a second; without the times moved back it would be 400 days, and
+//! the harness ends the program. With the clock moved back instead, the wait would end at once.
+
+use std::path::Path;
+
+use super::*;
+
+const TIMED_OUT: i32 = libc::ETIMEDOUT;
+
+/// Every way to wait, with the answer at the end of the time.
+const WAITS: [(&str, i32); 15] = [
+    ("cond", TIMED_OUT),
+    ("sem", TIMED_OUT),
+    ("nanosleep", 0),
+    ("tai-nanosleep", 0),
+    ("raw-nanosleep", 0),
+    ("timerfd", 0),
+    ("timer", 0),
+    ("mq-receive", TIMED_OUT),
+    ("mq-send", TIMED_OUT),
+    ("mutex", TIMED_OUT),
+    ("pi-mutex", TIMED_OUT),
+    ("bitset", TIMED_OUT),
+    ("waitv", TIMED_OUT),
+    ("futex-wait", TIMED_OUT),
+    ("disarmed", 0),
+];
+
+/// Waits that a signal ends with an error instead of going on.
+const BROKEN_BY_SIGNALS: [&str; 5] = ["raw-nanosleep", "bitset", "waitv", "futex-wait", "disarmed"];
+
+fn program(folder: &Path) -> std::path::PathBuf {
+    compile(folder, "gcc", "waits.c", &["-pthread", "-lrt"])
+}
+
+/// The answer and the milliseconds that a wait took.
+#[track_caller]
+fn answer(ran: &Ran) -> (i32, i64) {
+    assert_eq!(
+        (ran.code, &ran.uncovered[..]),
+        (Some(0), &[][..]),
+        "{ran:?}"
+    );
+    let parse = |text: &str| {
+        let (answer, took) = text.trim().split_once(' ')?;
+        Some((answer.parse().ok()?, took.parse().ok()?))
+    };
+    parse(&ran.text).unwrap_or_else(|| panic!("{ran:?}"))
+}
+
+/// Whether this kernel has the call at all.
+fn is_there(program: &Path, how: &str) -> bool {
+    answer(&plain(command(program, &[how, "0"]))).0 != libc::ENOSYS
+}
+
+#[test]
+fn all_of_them_end_in_time() {
+    let folder = folder();
+    let program = program(folder.path());
+    for (how, wanted) in WAITS {
+        if how == "futex-wait" && !is_there(&program, how) {
+            continue;
+        }
+        for offset in [OFFSET, -OFFSET] {
+            let ran = skewed(command(&program, &[how, "0.4"]), offset);
+            let (answer, took) = answer(&ran);
+            assert_eq!(answer, wanted, "{how} {offset}: {ran:?}");
+            assert!((399..30_000).contains(&took), "{how} {offset}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn under_signals_too() {
+    let folder = folder();
+    let program = program(folder.path());
+    for (how, wanted) in WAITS
+        .into_iter()
+        .filter(|(how, _)| !BROKEN_BY_SIGNALS.contains(how))
+    {
+        for signals in ["restart", "interrupt"] {
+            let ran = skewed(command(&program, &[how, "0.4", signals]), OFFSET);
+            let (answer, took) = answer(&ran);
+            assert_eq!(answer, wanted, "{how} {signals}: {ran:?}");
+            assert!((399..30_000).contains(&took), "{how} {signals}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_breaks_them_as_it_does_without() {
+    let folder = folder();
+    let program = program(folder.path());
+    for how in ["bitset", "raw-nanosleep"] {
+        let args = [how, "30", "interrupt"];
+        let (skewed, plain) = (
+            skewed(command(&program, &args), OFFSET),
+            plain(command(&program, &args)),
+        );
+        assert_eq!(answer(&skewed).0, libc::EINTR, "{how}: {skewed:?}");
+        assert_eq!(answer(&plain).0, libc::EINTR, "{how}: {plain:?}");
+    }
+}
+
+#[test]
+fn a_time_long_past_ends_at_once() {
+    let folder = folder();
+    let program = program(folder.path());
+    for (how, wanted) in WAITS.into_iter().filter(|(how, _)| *how != "disarmed") {
+        if how == "futex-wait" && !is_there(&program, how) {
+            continue;
+        }
+        // 401 days back: below zero once moved back, were the clock moved to 1970.
+        let ran = skewed(command(&program, &[how, "-34646400"]), OFFSET);
+        let (answer, took) = answer(&ran);
+        assert_eq!(answer, wanted, "{how}: {ran:?}");
+        assert!(took < 30_000, "{how}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_is_woken_ends_with_the_waking() {
+    let folder = folder();
+    let program = program(folder.path());
+    let ran = skewed(command(&program, &["woken", "1"]), OFFSET);
+    let (answer, took) = answer(&ran);
+    assert_eq!(answer, 0, "{ran:?}");
+    assert!((299..30_000).contains(&took), "{ran:?}");
+}
+
+#[test]
+fn what_is_wrong_is_the_kernel_s_to_say() {
+    let folder = folder();
+    let program = program(folder.path());
+    for (how, wanted) in [
+        ("invalid", libc::EINVAL),
+        ("nowhere", libc::EFAULT),
+        ("not-a-timer", libc::EINVAL),
+    ] {
+        for ran in [
+            skewed(command(&program, &[how, "1"]), OFFSET),
+            plain(command(&program, &[how, "1"])),
+        ] {
+            assert_eq!(answer(&ran).0, wanted, "{how}: {ran:?}");
+        }
+    }
+}
