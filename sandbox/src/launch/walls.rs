@@ -72,10 +72,13 @@ fn limits_report(lowered: &[Lowered]) -> LayerReport {
     }
 }
 
-/// The filters; returns the listener of the last one, after which observed calls of this process
-/// wait for the supervisor.
-pub(super) fn filters(clock: bool) -> Result<OwnedFd, SetupError> {
-    install_walls().step("install the seccomp filters")?;
+/// The filters that are walls.
+pub(super) fn filters() -> Result<(), SetupError> {
+    install_walls().step("install the seccomp filters")
+}
+
+/// The filter that observes; from then on observed calls of this process wait for the supervisor.
+pub(super) fn observer(clock: bool) -> Result<OwnedFd, SetupError> {
     let which = if clock {
         Notify::ObserveAndClock
     } else {

@@ -308,3 +308,9 @@ fn quiet_thread<T: Send + 'static>(
 pub fn self_test(run: Label) -> Vec<Probe> {
     probes::all(run)
 }
+
+/// The rest of the self-test, once the listener is served: one call that it must see, and what the
+/// command would inherit.
+pub fn last_test(run: Label) -> Vec<Probe> {
+    probes::last(run)
+}
