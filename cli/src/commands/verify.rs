@@ -117,7 +117,8 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
     }
     let a = work.run(&mut session, Label::A, 0, true);
     let Ok(ran) = &a else { return only_a(a) };
-    if !ran.passed() {
+    // Without A's outputs there is nothing to hold B's against.
+    if !ran.passed() || !work.troubles().is_empty() {
         return only_a(a);
     }
     if let Some(no_run) = work.interrupted() {

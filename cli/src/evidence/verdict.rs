@@ -95,7 +95,9 @@ pub fn pair(
     }
     let b_report = b.and_then(|b| b.report.ok());
     let mut open = doubts(plan, &runs);
-    open.extend(b.is_none().then(|| "run B was not made".to_owned()));
+    if b.is_none() && trouble.is_empty() {
+        open.push("run B was not made".into());
+    }
     open.extend(b.and_then(budget_ended));
     if passed(b_report) {
         open.extend(unseen(plan, a, b, differences));

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use belljar_tests::{Project, Ran};
+use belljar_tests::{Project, Ran, repository};
+use serde_json::Value;
 
 use crate::{run, small, verify};
 
@@ -297,4 +298,51 @@ fn a_clock_before_the_newest_input_is_refused_before_the_build() {
         ran.stderr.contains("newest input") && ran.stdout.is_empty(),
         "{ran}"
     );
+}
+
+/// By the registry, as somebody else's program would look them up.
+fn follows_its_schema(document: &Value) {
+    let read = |name: &str| -> Value {
+        let text = fs::read(repository().join("schema").join(name)).expect("a schema");
+        serde_json::from_slice(&text).expect("JSON")
+    };
+    let registry = read("registry.json");
+    let documents = registry["documents"].as_array().expect("documents");
+    let found = documents.iter().find(|d| d["schema"] == document["schema"]);
+    let found = found.unwrap_or_else(|| panic!("{} is not in the registry", document["schema"]));
+    let schema = read(found["file"].as_str().expect("a file"));
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+    let errors: Vec<_> = validator
+        .iter_errors(document)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?} in {document:#}");
+}
+
+#[test]
+fn every_document_of_a_real_pair_follows_its_schema() {
+    let project = small();
+    let script = "echo x >out; date +%N >when; ln -s out link; mkfifo pipe; ln out hard; chmod 4755 out; rm source.txt; \
+        python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80), 1)' || true";
+    verify(&project, &["--timeout", "5m", "--disk", "1G"], script).exits(3);
+    let evidence = project.evidence();
+    follows_its_schema(&evidence.result);
+    follows_its_schema(&evidence.result["plan"]);
+    let mut documents = 0;
+    for name in evidence.result["files"].as_object().expect("files").keys() {
+        if name.ends_with(".json") && !name.contains("kept/") {
+            follows_its_schema(&evidence.document(name));
+            documents += 1;
+        }
+    }
+    assert!(documents >= 5, "{documents}");
+    let records = evidence.text("security/egress.ndjson");
+    assert!(records.lines().count() >= 2, "{records}");
+    for line in records.lines() {
+        follows_its_schema(&serde_json::from_str(line).expect("JSON"));
+    }
+    for command in [&["explain", "--format", "json"][..], &["doctor", "--json"]] {
+        let ran = project.belljar(command);
+        follows_its_schema(&serde_json::from_str(&ran.exits(0).stdout).expect("JSON"));
+    }
 }

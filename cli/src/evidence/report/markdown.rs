@@ -1,5 +1,5 @@
 //! The report as Markdown, for a pull request or a job summary. Whatever comes from a build
-//! stands in code spans.
+//! stands in code spans. It is part of the evidence, so nothing of the moment is in it.
 
 use std::fmt::Write as _;
 
@@ -67,10 +67,7 @@ fn list(out: &mut String, title: &str, items: &[String]) {
 
 fn variations(out: &mut String, doc: &ResultDoc) {
     let join = |all: &[Variation]| {
-        let names: Vec<_> = all
-            .iter()
-            .map(|v| plain(&words::variation(*v, doc)))
-            .collect();
+        let names: Vec<_> = all.iter().map(|v| plain(&words::rule(*v, doc))).collect();
         names.join(", ")
     };
     let of = &doc.variations;

@@ -42,7 +42,7 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
         let _ = writeln!(out, "  {word} {}", line(why));
     }
     if let Some(differences) = differences {
-        outputs(&mut out, differences);
+        outputs(&mut out, differences, ", in determinism/differences.json");
     }
     if doc.counts.scratch_differences > 0 {
         let n = words::count(doc.counts.scratch_differences, "difference");
@@ -100,11 +100,12 @@ pub fn compared(differences: &Differences) -> String {
     let word = "differs".style(Style::new().red().bold());
     let found = words::count(n, "difference");
     let mut out = format!("belljar: {word}: {found} in {total}\n");
-    outputs(&mut out, differences);
+    outputs(&mut out, differences, ": --json has them all");
     out
 }
 
-fn outputs(out: &mut String, differences: &Differences) {
+/// `where_else` says where those are that are not shown.
+fn outputs(out: &mut String, differences: &Differences, where_else: &str) {
     let gating: Vec<&Difference> = differences.gating().collect();
     for difference in gating.iter().take(SHOWN) {
         let what = words::difference(&difference.kind);
@@ -124,7 +125,7 @@ fn outputs(out: &mut String, differences: &Differences) {
     }
     let more = gating.len().saturating_sub(SHOWN);
     if more > 0 {
-        let _ = writeln!(out, "  and {more} more");
+        let _ = writeln!(out, "  and {more} more{where_else}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Phrases that every form of the report uses.
 
-use belljar_model::{Confidence, DifferenceKind, EndedBy, Label, ResultDoc, RunReport, Variation};
+use belljar_model::{
+    Confidence, DifferenceKind, EndedBy, Label, ResultDoc, RunReport, Skew, Variation,
+};
 use nix::sys::signal::Signal;
 
 use super::escape::line;
@@ -55,10 +57,22 @@ pub fn offset(seconds: i64) -> String {
     format!("{sign}{days} d {hours:02}:{minutes:02}:{:02}", s % 60)
 }
 
-/// A variation's name, with how far it went.
+/// A variation's name, with how far it went this time.
 pub fn variation(variation: Variation, doc: &ResultDoc) -> String {
     match (variation, doc.when.offset_s) {
         (Variation::Time, Some(s)) => format!("time ({})", offset(s)),
+        (Variation::Time, None) => "time".into(),
+        (Variation::Uptime, _) => "uptime".into(),
+    }
+}
+
+/// A variation's name, with the rule that says how far it goes: the same in every pair of a plan.
+pub fn rule(variation: Variation, doc: &ResultDoc) -> String {
+    let skew = doc.plan.clock.as_ref().map(|clock| &clock.skew);
+    match (variation, skew) {
+        (Variation::Time, Some(Skew::Auto)) => "time (about 398 d)".into(),
+        (Variation::Time, Some(Skew::By { seconds })) => format!("time ({})", offset(*seconds)),
+        (Variation::Time, Some(Skew::To { at })) => format!("time (to {})", line(at)),
         (Variation::Time, None) => "time".into(),
         (Variation::Uptime, _) => "uptime".into(),
     }
