@@ -406,3 +406,6 @@ fn beside() -> nix::Result<String> {
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;
