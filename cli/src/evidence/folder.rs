@@ -1,10 +1,10 @@
 //! How evidence reaches its folder: whole, or not at all.
 //!
 //! A command writes everything into `.belljar-<id>/` inside the evidence folder, exchanges each
-//! owned folder with what stands there, and renames `result.json` last. That rename is the commit
-//! point: `result.json` holds the digest of every other file, so whoever comes in between, after a
-//! kill or after a power cut, finds either the old result whole, or the new one whole, or a
-//! `result.json` whose digests say that the rest does not belong to it.
+//! owned folder with what stands there, and `result.json` last. That is the commit point: it holds
+//! the digest of every other file, so whoever comes in between, after a kill or after a power cut,
+//! finds either the old result whole, or the new one whole, or a `result.json` whose digests say
+//! that the rest does not belong to it.
 //!
 //! Nothing is synced to disk. Evidence is read by the next step on the same kernel, which sees
 //! every rename; and after a power cut the digests tell a lost or torn file, which is all that a
@@ -148,21 +148,27 @@ impl Staging {
         }
         self.retire(ATTESTATION)?;
         after(Step::Retire(ATTESTATION))?;
-        renameat(&self.folder, RESULT, &self.evidence, RESULT)
-            .map_err(refused("replace", RESULT))?;
+        self.publish()?;
         after(Step::Publish)
+    }
+
+    /// The commit point. Exchanged and not renamed over where that can be had: file systems write
+    /// a file out at once when it is renamed over another, which takes milliseconds.
+    fn publish(&self) -> Result<(), EvidenceError> {
+        match self.exchange(RESULT) {
+            Ok(()) => Ok(()),
+            Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOSYS) => {
+                renameat(&self.folder, RESULT, &self.evidence, RESULT)
+                    .map_err(refused("replace", RESULT))
+            }
+            Err(errno) => Err(refused("replace", RESULT)(errno)),
+        }
     }
 
     /// Puts the new folder `name` in its place, and the old one, if there is one, into the
     /// staging folder.
     fn swap(&self, name: &'static str) -> Result<(), EvidenceError> {
-        let flags = RenameFlags::RENAME_EXCHANGE;
-        let exchanged = if self.exchange {
-            renameat2(&self.folder, name, &self.evidence, name, flags)
-        } else {
-            Err(Errno::ENOSYS)
-        };
-        match exchanged {
+        match self.exchange(name) {
             Ok(()) => return Ok(()),
             Err(Errno::ENOENT) => {}
             // Not every file system can exchange (EINVAL), nor every kernel (ENOSYS).
@@ -170,6 +176,14 @@ impl Staging {
             Err(errno) => return Err(refused("replace", name)(errno)),
         }
         renameat(&self.folder, name, &self.evidence, name).map_err(refused("replace", name))
+    }
+
+    fn exchange(&self, name: &str) -> nix::Result<()> {
+        if !self.exchange {
+            return Err(Errno::ENOSYS);
+        }
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        renameat2(&self.folder, name, &self.evidence, name, flags)
     }
 
     /// Takes the old `name`, if there is one, into the staging folder.
