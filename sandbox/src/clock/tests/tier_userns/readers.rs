@@ -3,7 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use std::sync::Mutex;
+
+use super::super::super::cover::{Covered, Coverer};
+use super::super::super::elf::Elf;
+use super::super::super::image::{Patch, Room};
+use super::super::super::{own, process};
 use super::*;
+use crate::notify::{Answer, Call, Handler, Target};
+use crate::sys::testing::{spawn_filtered, trap};
 
 /// Readers of `readers.c` that must show the moved clock, apart from the alarm clock, which only
 /// machines with a hardware clock have.
@@ -122,6 +130,73 @@ fn where_only_a_tracer_may_write() {
         assert_all_read(&ran, OFFSET);
         assert_eq!(ran.counters.redirected, 1, "patched once: {ran:?}");
     }
+}
+
+#[test]
+fn where_the_section_headers_had_to_go() {
+    let folder = folder();
+    let readers = compile(folder.path(), "gcc", "readers.c", &["-pthread"]);
+    let waits = compile(folder.path(), "gcc", "waits.c", &["-pthread", "-lrt"]);
+    let image = own::image().expect("a readable vDSO").expect("a vDSO");
+    let at = Elf(image)
+        .needed_end()
+        .expect("sections")
+        .next_multiple_of(16);
+    for unwind in [true, false] {
+        let room = Room {
+            at,
+            unwind,
+            drops_sections: true,
+        };
+        let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+        let coverer = skewer.coverer.as_mut().expect("a vDSO");
+        assert!(at < coverer.patch.blob.at, "further to the front");
+        coverer.patch = Patch::in_room(image, OFFSET, room).expect("a patch");
+        let skewer = Arc::new(skewer);
+        assert_all_read(&skewed_by(command(&readers, &[]), &skewer), OFFSET);
+        let ran = skewed_by(command(&waits, &["cond", "0.1"]), &skewer);
+        assert!(ran.text.starts_with("110 "), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_call_of_the_vdso_s_own_is_known() {
+    // Where the clock can't be read from user space, the original makes a system call, to which
+    // its hook adds the offset: it must not be moved itself.
+    struct Look {
+        coverer: Coverer,
+        seen: Mutex<Vec<bool>>,
+    }
+    impl Handler for Look {
+        fn wants(&self, nr: i32) -> bool {
+            i64::from(nr) == libc::SYS_getpgrp
+        }
+        fn handle(&self, _: &Call, target: &Target<'_>) -> Answer {
+            let base = process::vdso_base(target.tid())
+                .expect("readable")
+                .expect("a vDSO");
+            let own = base + self.coverer.patch.own_calls[0];
+            let mut seen = self.seen.lock().expect("unpoisoned");
+            seen.push(self.coverer.is_own_call(target, own));
+            assert_eq!(self.coverer.cover(target), Ok(Covered::At(base)));
+            for ip in [own, own + 1, own + 4096, 0, u64::MAX] {
+                seen.push(self.coverer.is_own_call(target, ip));
+            }
+            Answer::Continue
+        }
+    }
+    let image = own::image().expect("a readable vDSO").expect("a vDSO");
+    let look = Arc::new(Look {
+        coverer: Coverer::new(Patch::new(image, OFFSET).expect("a patch")),
+        seen: Mutex::default(),
+    });
+    let perl = command("perl", &["-e", "syscall(111)"]);
+    let (starting, listener) = spawn_filtered(perl, trap(&[libc::SYS_getpgrp])).expect("perl");
+    let service = Service::start(listener, vec![Arc::clone(&look) as _]).expect("the service");
+    starting.child().expect("perl").wait().expect("its end");
+    assert_eq!(service.stop().failed, 0);
+    let seen = look.seen.lock().expect("unpoisoned");
+    assert_eq!(*seen, [false, true, false, false, false, false]);
 }
 
 #[test]
