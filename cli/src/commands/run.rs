@@ -1,6 +1,7 @@
 //! `belljar run`: one run; its outputs go into the workdir.
 
 use std::process::ExitCode;
+use std::thread::Builder;
 
 use belljar_model::{Label, exit};
 
@@ -17,7 +18,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     let prepared = plan::prepare(Typed::Run(args))?;
     let plan = &prepared.plan;
     let mut work = Work::begin(&prepared, false)?;
-    let ran = work
+    let mut ran = work
         .session()
         .and_then(|mut session| work.run(&mut session, Label::A, 0, prepared.export.is_some()));
     let interrupted = work.interrupted();
@@ -33,6 +34,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
         work.trouble(why, Some(hint));
         judgement = verdict::single(plan, facts, work.troubles());
     }
+    // The outputs are where they belong: the scratch folder goes while evidence is written.
+    let scratch = ran.as_mut().ok().and_then(Ran::take_scratch);
     let runs = ran.iter().map(Ran::told).collect();
-    Ok(work.end("run", runs, None, judgement, None))
+    Ok(std::thread::scope(|scope| {
+        // Where no thread can be had, the closure is dropped, and the folder with it.
+        let _ = Builder::new().spawn_scoped(scope, move || drop(scratch));
+        work.end("run", runs, None, judgement, None)
+    }))
 }

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
-use belljar_sandbox::launch::{Asked, Outcome, Session, Stop};
+use belljar_sandbox::launch::scratch::Scratch;
+use belljar_sandbox::launch::{Asked, Outcome, Session, Sink as _, Stop};
 use jiff::Timestamp;
 
 use super::export;
+use super::gather::{Gathered, Recorder};
 use super::plan::Prepared;
 use crate::errors::{Class, CommandError};
 use crate::evidence::EvidenceError;
@@ -27,8 +29,7 @@ pub struct Work<'a> {
     prepared: &'a Prepared,
     stop: Stop,
     screen: Screen,
-    /// Where evidence is gathered, or why it can't be.
-    evidence: Result<Staging, EvidenceError>,
+    evidence: Gathered<'a>,
     started: Timestamp,
     /// Somebody asked belljar to stop while no run was there to hear it.
     asked: bool,
@@ -64,6 +65,11 @@ impl Ran {
         &self.outcome.workspace
     }
 
+    /// Its scratch folder, for when nothing more of what it wrote is wanted.
+    pub fn take_scratch(&mut self) -> Option<Scratch> {
+        self.outcome.scratch.take()
+    }
+
     /// Whether the command ended with 0 by itself.
     pub fn passed(&self) -> bool {
         let report = &self.outcome.report;
@@ -80,25 +86,19 @@ pub fn facts<'a>(run: &'a Result<Ran, NoRun>, plan: &Plan) -> RunFacts<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Says what the caller should know, and opens the evidence folder.
+    /// Says what the caller should know, and makes room for evidence.
     pub fn begin(prepared: &'a Prepared, pair: bool) -> Result<Self, CommandError> {
         let stop = Stop::install()?;
-        let host = &prepared.host;
-        let evidence = Staging::open(&host.evidence, &host.root, host.owner);
         if !prepared.voice.quiet {
             for notice in &prepared.notices {
                 say(&format!("belljar: {notice}\n"));
             }
         }
-        if let Err(e) = &evidence {
-            // Now, and not only after an hour of building.
-            unwritten(e).print();
-        }
         Ok(Self {
             prepared,
             stop,
             screen: Screen::new(pair, prepared.plan.streams, prepared.voice),
-            evidence,
+            evidence: Gathered::new(&prepared.host),
             started: Timestamp::now(),
             asked: false,
             failure: None,
@@ -122,10 +122,10 @@ impl<'a> Work<'a> {
         offset_s: i64,
         read: bool,
     ) -> Result<Ran, NoRun> {
-        let log = format!("logs/{}.log", label.lower());
-        let log = self.staged(|staging| staging.start(&log.into()));
-        self.screen.begin(log);
-        let outcome = session.run(label, offset_s, &mut self.screen, &self.stop);
+        let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);
+        let outcome = session.run(label, offset_s, &mut sink, &self.stop);
+        // Where the set-up did not come that far.
+        sink.started();
         let mut asked = false;
         let ended = self.screen.end(|| {
             asked |= asked_to_stop(&self.stop);
@@ -137,7 +137,7 @@ impl<'a> Work<'a> {
                 self.staged(|staging| staging.finish(log));
             }
             Ok(None) => {}
-            Err(e) => self.lose_evidence(e),
+            Err(e) => self.evidence.lose(e),
         }
         let outcome = outcome.map_err(|e| self.failed(e))?;
         let mut ran = Ran {
@@ -215,18 +215,7 @@ impl<'a> Work<'a> {
         &mut self,
         f: impl FnOnce(&mut Staging) -> Result<T, EvidenceError>,
     ) -> Option<T> {
-        match f(self.evidence.as_mut().ok()?) {
-            Ok(done) => Some(done),
-            Err(e) => {
-                self.lose_evidence(e);
-                None
-            }
-        }
-    }
-
-    fn lose_evidence(&mut self, e: EvidenceError) {
-        unwritten(&e).print();
-        self.evidence = Err(e);
+        self.evidence.staged(f)
     }
 
     /// Writes evidence, says the result, and gives the exit code.
@@ -254,13 +243,10 @@ impl<'a> Work<'a> {
         };
         let mut doc = story.document();
         self.staged(|staging| story.write(&doc, staging));
-        let written = match std::mem::replace(&mut self.evidence, Err(EvidenceError::Done)) {
-            Ok(staging) => staging
-                .commit(&mut doc)
-                .inspect_err(|e| unwritten(e).print())
-                .is_ok(),
-            Err(_) => false,
-        };
+        let written = self.evidence.finish().is_some_and(|staging| {
+            let committed = staging.commit(&mut doc);
+            committed.inspect_err(|e| unwritten(e).print()).is_ok()
+        });
         self.say(&doc, differences, written);
         ExitCode::from(code(&doc, written))
     }
@@ -301,7 +287,8 @@ fn asked_to_stop(stop: &Stop) -> bool {
     std::iter::from_fn(|| stop.next()).any(|asked| asked == Asked::Stop)
 }
 
-fn unwritten(e: &EvidenceError) -> CommandError {
+/// That there will be no evidence.
+pub fn unwritten(e: &EvidenceError) -> CommandError {
     let error = CommandError::incomplete(format!("evidence is not written: {e}"));
     match e.hint() {
         Some(hint) => error.hint(hint),

@@ -12,7 +12,7 @@ use belljar_sandbox::plan::Ids;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
-use nix::unistd::{Gid, Uid, fchown, geteuid};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, geteuid, unlinkat};
 
 use super::error::{EvidenceError, refused};
 
@@ -137,6 +137,16 @@ pub fn create_below(
         fd = enter(fd.as_fd(), folder, LOOK | OFlag::O_NOFOLLOW, owner).map_err(error)?;
     }
     create(fd.as_fd(), name, owner).map_err(error)
+}
+
+/// Removes the file `name` in the folder `folder` below `at`, and the folder if it is empty then.
+pub fn unlink_in(at: BorrowedFd<'_>, folder: &str, name: &str) -> nix::Result<()> {
+    let inner = openat(at, folder, LOOK | OFlag::O_NOFOLLOW, Mode::empty())?;
+    unlinkat(&inner, name, UnlinkatFlags::NoRemoveDir)?;
+    match unlinkat(at, folder, UnlinkatFlags::RemoveDir) {
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(()),
+        done => done,
+    }
 }
 
 /// Opens the regular file `path` below `at` for reading.

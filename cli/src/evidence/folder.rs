@@ -61,6 +61,8 @@ pub struct Staging {
     path: OsText,
     owner: Option<Ids>,
     files: BTreeMap<String, Sha256>,
+    /// Made and still empty.
+    ahead: BTreeMap<String, File>,
     /// Whether to try RENAME_EXCHANGE first.
     exchange: bool,
 }
@@ -84,13 +86,35 @@ impl Staging {
             path,
             owner,
             files: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             exchange: true,
         })
     }
 
+    /// Makes files that are likely to be written, while there is time: a new inode can be dear.
+    /// One that is not written after all is removed again.
+    pub fn make_ahead<'f>(
+        &mut self,
+        folder: &str,
+        names: impl IntoIterator<Item = &'f str>,
+    ) -> Result<(), EvidenceError> {
+        let below = names.into_iter().map(|name| format!("{folder}/{name}"));
+        for path in below.chain([RESULT.to_owned()]) {
+            if !self.ahead.contains_key(&path) {
+                let at = path.as_str().into();
+                let file = dir::create_below(self.folder.as_fd(), &at, self.owner)?;
+                self.ahead.insert(path, file);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a whole file.
     pub fn write(&mut self, path: &OsText, bytes: &[u8]) -> Result<(), EvidenceError> {
-        let mut file = dir::create_below(self.folder.as_fd(), path, self.owner)?;
+        let mut file = match self.ahead.remove(&path.to_string()) {
+            Some(file) => file,
+            None => dir::create_below(self.folder.as_fd(), path, self.owner)?,
+        };
         file.write_all(bytes)
             .map_err(refused("write", path.clone()))?;
         self.files.insert(path.to_string(), Sha256::of(bytes));
@@ -136,6 +160,7 @@ impl Staging {
     ) -> Result<(), EvidenceError> {
         doc.files = std::mem::take(&mut self.files);
         self.write(&RESULT.into(), &super::json(doc))?;
+        self.forget_ahead()?;
         let _lock = Lock::take(&self.evidence, &self.path)?;
         for name in FOLDERS {
             if dir::exists(self.folder.as_fd(), name) {
@@ -163,6 +188,18 @@ impl Staging {
             }
             Err(errno) => Err(refused("replace", RESULT)(errno)),
         }
+    }
+
+    /// Removes what was made ahead and never written, and folders that have nothing else.
+    fn forget_ahead(&mut self) -> Result<(), EvidenceError> {
+        for path in std::mem::take(&mut self.ahead).into_keys() {
+            let Some((folder, name)) = path.split_once('/') else {
+                continue;
+            };
+            dir::unlink_in(self.folder.as_fd(), folder, name)
+                .map_err(refused("remove", path.as_str()))?;
+        }
+        Ok(())
     }
 
     /// Puts the new folder `name` in its place, and the old one, if there is one, into the

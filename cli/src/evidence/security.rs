@@ -14,6 +14,15 @@ use belljar_model::{
 };
 use serde::Serialize;
 
+/// Their names.
+pub const FILES: [&str; 5] = [
+    "egress.ndjson",
+    "manifest.json",
+    "policy.toml",
+    "selftest.json",
+    "summary.md",
+];
+
 /// Renders the files of `security/` by name. `records` holds both runs of a pair; `lost` counts
 /// the records of both that could not be kept; `layers` are run A's.
 pub fn render(

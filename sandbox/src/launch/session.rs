@@ -39,7 +39,7 @@ pub struct Outcome {
     /// What it wrote.
     pub workspace: Workspace,
     /// The scratch folder that holds the workspace, until it is dropped.
-    pub scratch: Scratch,
+    pub scratch: Option<Scratch>,
 }
 
 /// One command's use of the sandbox.
@@ -153,6 +153,7 @@ impl<'a> Session<'a> {
             Cloned::Parent(pid) => pid,
         };
         drop((inner, side));
+        sink.started();
         let _raw = (self.plan.streams == Streams::Terminal)
             .then(RawTerminal::enter)
             .flatten();
@@ -182,7 +183,7 @@ impl<'a> Session<'a> {
             egress: ended.egress,
             selftest: ended.selftest,
             workspace,
-            scratch,
+            scratch: Some(scratch),
         })
     }
 }

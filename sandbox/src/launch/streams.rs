@@ -25,6 +25,9 @@ pub enum Stream {
 
 /// Where a run's output and progress go.
 pub trait Sink {
+    /// The launcher is at work: for a while this process has nothing to do. Called again where a run
+    /// is tried again.
+    fn started(&mut self) {}
     /// A piece of the build's output, as it was read. False: nobody reads that stream any more,
     /// and the build's end of it is closed as it would be without belljar.
     fn output(&mut self, run: Label, stream: Stream, bytes: &[u8]) -> bool;
