@@ -65,6 +65,7 @@ fn main() -> Result<(), Failure> {
     for rule in allow
         .rules
         .iter()
+        .chain(&allow.init)
         .chain(&allow.absent)
         .chain(&bad.rules)
         .chain(&both)
@@ -86,6 +87,7 @@ fn main() -> Result<(), Failure> {
     let pass = SeccompAction::Allow;
     let programs = [
         ("ALLOW", compile(&allow.rules, &pass, &unknown)?),
+        ("INIT", compile(&allow.init, &pass, &unknown)?),
         ("KNOWN_BAD", compile(&bad.rules, &deny, &pass)?),
         (
             "OBSERVE",

@@ -16,6 +16,8 @@ pub type Constants = BTreeMap<String, u64>;
 pub struct Allow {
     /// What a build may call.
     pub rules: Vec<Rule>,
+    /// What of that init may call once the build has begun.
+    pub init: Vec<Rule>,
     /// What is left out on purpose; says why, compiles to nothing.
     pub absent: Vec<Rule>,
 }

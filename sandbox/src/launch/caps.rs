@@ -58,12 +58,10 @@ fn lock_securebits() -> Result<(), SetupError> {
 fn empty_bounding_set() -> Result<(), SetupError> {
     let step = "empty the capability bounding set";
     for number in 0..PAST_THE_LAST {
-        match in_bounding_set(number) {
-            Ok(true) => drop_from_bounding_set(number)
-                .map_err(|errno| needs_setpcap(SetupError::new(step, errno)))?,
-            Ok(false) => {}
+        match drop_from_bounding_set(number) {
+            Ok(()) => {}
             Err(Errno::EINVAL) => break,
-            Err(errno) => return Err(SetupError::new(step, errno)),
+            Err(errno) => return Err(needs_setpcap(SetupError::new(step, errno))),
         }
     }
     Ok(())
@@ -75,18 +73,17 @@ fn needs_setpcap(error: SetupError) -> SetupError {
 
 fn check() -> Result<(), SetupError> {
     let step = "check that no capability is left";
-    for set in [
-        CapSet::Ambient,
-        CapSet::Inheritable,
-        CapSet::Effective,
-        CapSet::Permitted,
-    ] {
+    // Not the ambient set, which the kernel tells one capability a call: it keeps that a part of the
+    // permitted and of the inheritable one.
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         let left = caps::read(None, set).map_err(|_| SetupError::new(step, Errno::last()))?;
         if !left.is_empty() {
             return Err(SetupError::refused(step, format!("{set:?} holds {left:?}")));
         }
     }
-    match (0..PAST_THE_LAST).find(|number| in_bounding_set(*number) == Ok(true)) {
+    let known = (0..PAST_THE_LAST).map(|number| (number, in_bounding_set(number)));
+    let mut known = known.take_while(|(_, set)| set.is_ok());
+    match known.find(|(_, set)| *set == Ok(true)).map(|(n, _)| n) {
         Some(number) => Err(SetupError::refused(
             step,
             format!("the bounding set holds number {number}"),

@@ -354,8 +354,8 @@ fn serve(job: Job<'_>, ready: &Ready) -> i32 {
 /// Init needs nothing from here on but to wait, to signal and to say how it ended.
 fn confine() -> Result<(), SetupError> {
     super::caps::drop_all()?;
-    super::seccomp::install_walls().step("install the seccomp filters of init")?;
-    nix::sys::prctl::set_dumpable(false).step("close init to the build")
+    nix::sys::prctl::set_dumpable(false).step("close init to the build")?;
+    super::seccomp::install_init().step("install the seccomp filter of init")
 }
 
 /// Reaps what has ended; the raw wait status of `build` if it was among it.

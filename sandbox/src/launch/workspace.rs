@@ -154,17 +154,19 @@ pub(super) fn mount(
     disk: Option<u64>,
 ) -> Result<Written, SetupError> {
     let at = |name: &str| format!("{STAGE}/{name}");
-    for name in ["lower", "scratch", "memory", "cache"] {
-        folder(Path::new(&at(name)))?;
-    }
+    folder(Path::new(STAGE))?;
     folder(Path::new("/build"))?;
-    attach(&trees.scratch, &at("scratch"))?;
-    attach(&trees.lower, &at("lower"))?;
     let size = disk.map(|limit| ceiling(limit).to_string());
     let options = [("mode", "0755"), ("size", size.as_deref().unwrap_or("50%"))];
     let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     let memory = new_fs("tmpfs", &options, quiet)?;
-    attach(&memory, &at("memory"))?;
+    // The staging area itself, so that one call takes all of it down: each waits for every processor.
+    attach(&memory, STAGE)?;
+    for name in ["lower", "scratch", "memory", "cache"] {
+        folder(Path::new(&at(name)))?;
+    }
+    attach(&trees.scratch, &at("scratch"))?;
+    attach(&trees.lower, &at("lower"))?;
     let upper = match rung {
         Rung::OverlayDisk => {
             let (upper, work) = (at("scratch/upper"), at("scratch/work"));
@@ -195,15 +197,8 @@ pub(super) fn mount(
     let upper = fs::File::open(&upper).step("open the workspace")?.into();
     caches(host, trees)?;
     git(host, trees)?;
-    for name in ["lower", "scratch", "memory", "cache"] {
-        let path = at(name);
-        // The overlays hold what they need by themselves.
-        match umount2(path.as_str(), MntFlags::MNT_DETACH) {
-            Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
-            Err(e) => return Err(SetupError::new("take down the staging area", e)),
-        }
-        fs::remove_dir(&path).step("take down the staging area")?;
-    }
+    // The overlays hold what they need by themselves.
+    umount2(STAGE, MntFlags::MNT_DETACH).step("take down the staging area")?;
     fs::remove_dir(STAGE).step("take down the staging area")?;
     Ok(Written { upper, memory })
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::bpf::{self, Call};
 use super::data::{self, Data, Rule};
 use super::{
-    ALL, ALLOW, ENOSYS, EPERM, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, Sysno, Verdict, ask, number,
+    ALL, ALLOW, ENOSYS, EPERM, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, Sysno, Verdict, ask, number,
 };
 
 /// A filter, the rules it was made of, and its two answers.
@@ -21,7 +21,7 @@ struct Filter<'a> {
     miss: Verdict,
 }
 
-fn filters(data: &Data) -> [Filter<'_>; 4] {
+fn filters(data: &Data) -> [Filter<'_>; 5] {
     let filter = |name, program, rules, hit, miss| Filter {
         name,
         program,
@@ -40,6 +40,7 @@ fn filters(data: &Data) -> [Filter<'_>; 4] {
             pass,
             ENOSYS,
         ),
+        filter("init", &INIT, data.allow.init.iter().collect(), pass, ENOSYS),
         filter("known-bad", &KNOWN_BAD, known_bad, EPERM, pass),
         filter("observe", &OBSERVE, observe, notify, pass),
         filter(
@@ -168,6 +169,7 @@ fn no_rule_is_without_a_reason_and_every_call_is_decided_once() {
         .allow
         .rules
         .iter()
+        .chain(&data.allow.init)
         .chain(&data.allow.absent)
         .chain(&data.known_bad.rules);
     for rule in all.chain(data.all_notify()) {
@@ -192,6 +194,21 @@ fn a_condition_on_a_call_that_is_not_allowed_is_an_error() {
     for rule in conditional.chain(data.all_notify()) {
         for call in &rule.calls {
             assert!(allowed.contains(call), "{call} never gets that far");
+        }
+    }
+}
+
+#[test]
+fn init_may_do_nothing_that_the_walls_refuse() {
+    let data = data::load();
+    for rule in &data.allow.init {
+        assert!(rule.when.is_empty(), "{:?}", rule.calls);
+        for call in &rule.calls {
+            let Some(nr) = number(call) else { continue };
+            let nr = u32::try_from(nr).expect("a number");
+            let walls = [&ALLOW[..], &KNOWN_BAD[..]];
+            let passes = |wall| bpf::constant(wall, nr) == Some(libc::SECCOMP_RET_ALLOW);
+            assert!(walls.into_iter().all(passes), "{call}");
         }
     }
 }
