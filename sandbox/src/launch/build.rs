@@ -9,6 +9,7 @@ use std::path::Path;
 use belljar_model::{Layer, LayerReport};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::eventfd::EventFd;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::ids::write_own_maps;
@@ -29,19 +30,26 @@ pub(super) struct BuildSide {
     pub(super) streams: Option<[OwnedFd; 3]>,
 }
 
-/// Runs the build's process to its exec; does not return. `told` takes the listener's number and
+/// Runs the build's process to its exec; does not return. `sealed` can be read once all that init
+/// puts up stands. `told` takes the listener's number and
 /// then one byte once the descriptor table is the build's own.
-pub(super) fn run(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> ! {
+pub(super) fn run(
+    job: &Job<'_>,
+    terminal: Option<&OwnedFd>,
+    sealed: &EventFd,
+    told: &OwnedFd,
+) -> ! {
     let channel = &job.build.channel;
-    let failure = match prepare(job, terminal, told).and_then(|report| agree(channel, report)) {
-        Ok(()) => match exec(job) {
-            Ok(never) => match never {},
-            Err(errno) => FromBuild::ExecFailed {
-                errno: errno as i32,
+    let failure =
+        match prepare(job, terminal, sealed, told).and_then(|report| agree(channel, report)) {
+            Ok(()) => match exec(job) {
+                Ok(never) => match never {},
+                Err(errno) => FromBuild::ExecFailed {
+                    errno: errno as i32,
+                },
             },
-        },
-        Err(error) => FromBuild::Failed(error),
-    };
+            Err(error) => FromBuild::Failed(error),
+        };
     let _ = channel.send(&failure);
     exit_now(1)
 }
@@ -49,6 +57,7 @@ pub(super) fn run(job: &Job<'_>, terminal: Option<&OwnedFd>, told: &OwnedFd) -> 
 fn prepare(
     job: &Job<'_>,
     terminal: Option<&OwnedFd>,
+    sealed: &EventFd,
     told: &OwnedFd,
 ) -> Result<BuildReport, SetupError> {
     die_with_parent().step("tie the build to init's life")?;
@@ -64,6 +73,7 @@ fn prepare(
     let mut layers = super::walls::before_filters()?;
     let base = crate::clock::CanaryBase::take().step("read the clocks")?;
     super::walls::filters()?;
+    sealed.read().step("wait for the walls of init")?;
     let mut probes = crate::observe::self_test(job.label);
     let listener = super::walls::observer(job.offset_s != 0)?;
     layers.push(LayerReport::full(

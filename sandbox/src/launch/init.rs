@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
@@ -94,9 +95,6 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     root::leave_old_root()?;
     let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
     let mut layers = namespaces(job)?;
-    root::mask_proc(&taken)?;
-    root::seal()?;
-    drop(taken);
     layers.sort_by_key(|l| l.layer);
 
     let terminal = match job.plan.streams {
@@ -121,7 +119,7 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     job.channel
         .send_with(&FromInit::SetUp { layers }, &fds)
         .step("report to the supervisor")?;
-    start_build(job, terminal.as_ref().map(|(_, slave)| slave))
+    start_build(job, terminal.as_ref().map(|(_, slave)| slave), taken)
 }
 
 /// Overwrites the arguments that init was forked with. Anybody inside may read the command line of
@@ -254,18 +252,31 @@ fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
 
 /// Starts the build's process, which shares the descriptor table until it has handed over its
 /// listener, and passes the listener on.
-fn start_build(job: &mut Job<'_>, terminal: Option<&OwnedFd>) -> Result<Ready, SetupError> {
+///
+/// The last walls of init's own go up while that process puts up its first ones; it waits for them
+/// before anything is measured from inside.
+fn start_build(
+    job: &mut Job<'_>,
+    terminal: Option<&OwnedFd>,
+    taken: Trees,
+) -> Result<Ready, SetupError> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block().step("block signals")?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .step("watch for ended processes")?;
     let (tell_r, tell_w) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
+    let sealed = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).step("make a counter")?;
     let child = clone_process(libc::CLONE_FILES).step("start the build's process")?;
     let pid = match child {
-        Cloned::Child => build::run(job, terminal, &tell_w),
+        Cloned::Child => build::run(job, terminal, &sealed, &tell_w),
         Cloned::Parent(pid) => pid,
     };
+    root::mask_proc(&taken)?;
+    root::seal()?;
+    // The table is shared: what is closed here is closed for the build too.
+    drop(taken);
+    sealed.write(1).step("tell the build of its walls")?;
     let mut number = [0u8; 4];
     if wait_for(&tell_r, &signals, &mut number)? {
         // The table is shared: closing it here closes it for the build too, which must not hold it.
