@@ -53,8 +53,8 @@ pub(super) struct Job<'a> {
     pub(super) offset_s: i64,
     pub(super) channel: Channel,
     pub(super) build: BuildSide,
-    /// Readable once the id maps are written.
-    pub(super) mapped: OwnedFd,
+    /// Takes a byte once the id maps are written, and one once the scratch folder is prepared.
+    pub(super) ready: OwnedFd,
     /// The signal mask that the build starts with.
     pub(super) mask: SigSet,
 }
@@ -93,6 +93,7 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     forget_command_line()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
+    wait_for_launcher(job, "wait for the scratch folder")?;
     let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
     let mut layers = namespaces(job)?;
     layers.sort_by_key(|l| l.layer);
@@ -159,17 +160,7 @@ fn forget_command_line() -> Result<(), SetupError> {
 
 /// Waits for the maps, takes the builder's ids, and ties init's life to the launcher's.
 fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
-    let mut byte = [0];
-    match nix::unistd::read(&job.mapped, &mut byte) {
-        Ok(1) => {}
-        Ok(_) => {
-            return Err(SetupError::refused(
-                "wait for the id maps",
-                "the launcher is gone",
-            ));
-        }
-        Err(e) => return Err(SetupError::new("wait for the id maps", e)),
-    }
+    wait_for_launcher(job, "wait for the id maps")?;
     let step = "take the builder's ids";
     let (uid, gid) = (
         nix::unistd::Uid::from_raw(job.host.owner.uid),
@@ -183,6 +174,13 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
     nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     nix::unistd::setsid().step("leave the caller's session")?;
     Ok(())
+}
+
+fn wait_for_launcher(job: &Job<'_>, step: &'static str) -> Result<(), SetupError> {
+    match nix::unistd::read(&job.ready, &mut [0]).step(step)? {
+        1 => Ok(()),
+        _ => Err(SetupError::refused(step, "the launcher is gone")),
+    }
 }
 
 /// Names, loopback, clocks, limits: what the namespaces themselves hold.

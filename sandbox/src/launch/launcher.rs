@@ -6,7 +6,7 @@ use std::path::Path;
 
 use belljar_model::{Label, Plan};
 use nix::fcntl::OFlag;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal, kill};
 
 use super::build::BuildSide;
 use super::cgroup::Leaf;
@@ -65,13 +65,12 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         // Impossible once the user namespace is made.
         nix::unistd::setgroups(&[]).step("drop the supplementary groups")?;
     }
-    workspace::prepare(brief.rung, brief.host, brief.scratch, brief.mapping)?;
     let trees = brief
         .mapping
         .privileged
         .then(|| Trees::take(brief.host, brief.scratch))
         .transpose()?;
-    let (mapped, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
+    let (ready, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
     let job = Job {
         plan: brief.plan,
         host: brief.host,
@@ -83,7 +82,7 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         offset_s: brief.offset_s,
         channel: Channel(channel.0.try_clone().step("copy a descriptor")?),
         build,
-        mapped,
+        ready,
         mask: brief.mask,
     };
     // Born in its cgroup where the kernel can; else it joins, below, while it waits for its maps.
@@ -115,6 +114,15 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     // Only init and the build may hold the inner ends, so that their deaths show as EOF.
     drop(job);
     nix::unistd::write(&go, b"m").step("tell init of the id maps")?;
+    // While init puts the root together.
+    let prepared = workspace::prepare(brief.rung, brief.host, brief.scratch, brief.mapping);
+    if prepared.is_err() {
+        // Before init can say that the launcher is gone.
+        kill(pid, Signal::SIGKILL).step("end init")?;
+        wait4(pid).step("wait for init")?;
+    }
+    prepared?;
+    nix::unistd::write(&go, b"s").step("tell init of the scratch folder")?;
     drop(go);
     wait4(pid).step("wait for init").map(drop)
 }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::bpf::{self, Call};
 use super::data::{self, Data, Rule};
 use super::{
-    ALL, ALLOW, ENOSYS, EPERM, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, Sysno, Verdict, ask, number,
+    ALL, ALLOW, ENOSYS, EPERM, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, Sysno, Verdict, ask,
+    number,
 };
 
 /// A filter, the rules it was made of, and its two answers.
@@ -40,7 +41,13 @@ fn filters(data: &Data) -> [Filter<'_>; 5] {
             pass,
             ENOSYS,
         ),
-        filter("init", &INIT, data.allow.init.iter().collect(), pass, ENOSYS),
+        filter(
+            "init",
+            &INIT,
+            data.allow.init.iter().collect(),
+            pass,
+            ENOSYS,
+        ),
         filter("known-bad", &KNOWN_BAD, known_bad, EPERM, pass),
         filter("observe", &OBSERVE, observe, notify, pass),
         filter(
