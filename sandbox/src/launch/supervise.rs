@@ -279,17 +279,10 @@ impl<'a> Supervisor<'a> {
         let egress: Arc<dyn Handler> = self.egress.clone();
         let skewer = self.skewer.clone().map(|s| s as Arc<dyn Handler>);
         let handlers = skewer.into_iter().chain([egress]).collect();
-        self.service = Some(Service::start(listener, handlers)?);
-        self.tell_build(&ToBuild::Served)
-    }
-
-    fn tell_build(&self, message: &ToBuild) -> Result<(), SetupError> {
-        let step = "tell the build's process to go on";
-        let channel = self.to_build.as_ref();
-        channel
-            .ok_or_else(|| SetupError::refused(step, "it is gone"))?
-            .send(message)
-            .step(step)
+        // One thread is enough to begin with, and the build waits for it.
+        let service = self.service.insert(Service::begin(listener, handlers)?);
+        tell(self.to_build.as_ref(), &ToBuild::Served)?;
+        service.reinforce()
     }
 
     fn hear_build(&mut self) {
@@ -332,7 +325,7 @@ impl<'a> Supervisor<'a> {
         self.inside = Some(report);
         self.egress.begin_command();
         self.started_ns = now_ns(ClockId::CLOCK_REALTIME_COARSE);
-        self.tell_build(&ToBuild::Exec)
+        tell(self.to_build.as_ref(), &ToBuild::Exec)
     }
 
     fn fail(&mut self, error: SetupError) {
@@ -488,6 +481,14 @@ impl<'a> Supervisor<'a> {
             started_ns: self.started_ns,
         })
     }
+}
+
+fn tell(build: Option<&Channel>, message: &ToBuild) -> Result<(), SetupError> {
+    let step = "tell the build's process to go on";
+    build
+        .ok_or_else(|| SetupError::refused(step, "it is gone"))?
+        .send(message)
+        .step(step)
 }
 
 fn millis(t: libc::timeval) -> u64 {

@@ -133,7 +133,8 @@ impl Channel {
 
     /// Waits for a message; `None` when the other end is gone.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> nix::Result<Option<(T, Vec<OwnedFd>)>> {
-        let mut buf = vec![0u8; LONGEST];
+        // Asked first, so that not every word costs a clean buffer for the longest message.
+        let mut buf = vec![0u8; self.length()?.min(LONGEST)];
         let mut control = nix::cmsg_space!([RawFd; 8]);
         let (len, fds) = loop {
             let mut iov = [IoSliceMut::new(&mut buf)];
@@ -155,6 +156,21 @@ impl Channel {
         }
         let message = serde_json::from_slice(&buf[..len]).map_err(|_| Errno::EBADMSG)?;
         Ok(Some((message, fds)))
+    }
+}
+
+impl Channel {
+    /// Waits for a message and tells its length; 0 when the other end is gone.
+    fn length(&self) -> nix::Result<usize> {
+        let how = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        loop {
+            let fd = self.0.as_raw_fd();
+            match recvmsg::<()>(fd, &mut [], None, how).map(|m| m.bytes) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(0),
+                other => return other,
+            }
+        }
     }
 }
 

@@ -67,7 +67,14 @@ pub struct Service {
 impl Service {
     /// Serves `listener` with `handlers` from threads of this process, which get no signals.
     pub fn start(listener: OwnedFd, handlers: Vec<Arc<dyn Handler>>) -> Result<Self, SetupError> {
-        let failed = |errno| SetupError::new("start the notification service", errno);
+        let mut service = Self::begin(listener, handlers)?;
+        service.reinforce()?;
+        Ok(service)
+    }
+
+    /// The same with the first thread alone, where somebody waits for an answer already;
+    /// [`Service::reinforce`] starts the others.
+    pub fn begin(listener: OwnedFd, handlers: Vec<Arc<dyn Handler>>) -> Result<Self, SetupError> {
         // Only a matter of speed, and only there from 6.6 on.
         let _ = wake_synchronously(listener.as_fd());
         let stop =
@@ -82,17 +89,24 @@ impl Service {
             }),
             threads: Vec::new(),
         };
-        let mask = SigSet::all()
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .map_err(failed)?;
-        let spawned = service.spawn_all();
-        mask.thread_set_mask().map_err(failed)?;
-        spawned.map_err(failed)?;
+        service.spawn_up_to(1).map_err(failed)?;
         Ok(service)
     }
 
-    fn spawn_all(&mut self) -> nix::Result<()> {
-        for n in 0..THREADS {
+    /// Starts the threads that are missing.
+    pub fn reinforce(&mut self) -> Result<(), SetupError> {
+        self.spawn_up_to(THREADS).map_err(failed)
+    }
+
+    fn spawn_up_to(&mut self, count: usize) -> nix::Result<()> {
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let spawned = self.spawn(count);
+        mask.thread_set_mask()?;
+        spawned
+    }
+
+    fn spawn(&mut self, count: usize) -> nix::Result<()> {
+        for n in self.threads.len()..count {
             let shared = Arc::clone(&self.shared);
             let buffers = Buffers::new()?;
             let events = shared.events()?;
@@ -121,6 +135,10 @@ impl Service {
             }
         }
     }
+}
+
+fn failed(errno: Errno) -> SetupError {
+    SetupError::new("start the notification service", errno)
 }
 
 impl Drop for Service {
