@@ -85,7 +85,7 @@ pub fn open_or_make(path: &Path, root: &Path, owner: Option<Ids>) -> Result<File
             OFlag::empty(),
         ),
     };
-    let error = |e: nix::Error| refused("open the evidence folder", path)(e);
+    let error = |e: nix::Error| refused("open the folder", path)(e);
     let mut fd = openat(nix::fcntl::AT_FDCWD, start, LOOK, Mode::empty()).map_err(error)?;
     for part in below.components() {
         fd = enter(

@@ -326,7 +326,7 @@ fn a_folder_that_can_not_be_written_is_a_sentence() {
     let refused = Staging::open(Path::new("/proc/belljar"), Path::new("/build"), ME).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "could not open the evidence folder /proc/belljar: ENOENT (No such file or directory)"
+        "could not open the folder /proc/belljar: ENOENT (No such file or directory)"
     );
 }
 
