@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::claim::STAGING;
 use super::*;
 use crate::evidence::read::{Evidence, Wrong};
 use crate::evidence::samples;
