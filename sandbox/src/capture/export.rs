@@ -184,13 +184,12 @@ fn check(
     let Some(found) = found else { return Ok(()) };
     let wants_dir = matches!(entry.kind, EntryKind::Dir);
     match (wants_dir, is(&found, SFlag::S_IFDIR)) {
-        (true, true) => Ok(()),
         (true, false) => Err(in_the_way("a file stands where it needs a folder")),
         (false, true) => Err(in_the_way("a folder stands there")),
         (false, false) if changed_since(&found, ws.started_ns) => {
             Err(ExportError::Changed { path: path.clone() })
         }
-        (false, false) => Ok(()),
+        (true, true) | (false, false) => Ok(()),
     }
 }
 
