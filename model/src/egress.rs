@@ -33,8 +33,8 @@ pub struct EgressRecord {
     /// The read of the process's memory was not confirmed: the record may not be what the
     /// kernel saw.
     pub racy: bool,
-    /// How many more such calls the same program made. Counted only where nothing gates: each
-    /// call of class `external` is a record of its own.
+    /// How many more such calls the same program made; of class `probe`, any program. Each call
+    /// of class `external` is a record of its own.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub repeated: u64,
     /// What to do about it.

@@ -247,13 +247,10 @@ mod tests {
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
         let sleep: i32 = line.trim().parse().unwrap();
         // Forked, and maybe not yet what it will be.
-        let known = loop {
-            let known = found.find(sleep).unwrap();
-            if known.proc.argv[0] == "sleep".into() {
-                break known;
-            }
+        while found.find(sleep).unwrap().proc.argv[0] != "sleep".into() {
             std::thread::yield_now();
-        };
+        }
+        let known = found.find(sleep).unwrap();
         assert!(Arc::ptr_eq(&known, &found.find(sleep).unwrap()), "kept");
         assert_eq!(known.proc.argv, ["sleep".into(), "60".into()]);
         assert_eq!(known.proc.comm, "sleep".into());

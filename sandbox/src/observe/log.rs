@@ -1,7 +1,8 @@
 //! The records of one run, numbered without a gap.
 //!
-//! A call that gates is one record. Of the others (a C library that looks for its name service in
-//! every process that starts) the first of a program to a destination is one, which counts the rest.
+//! A call that gates is one record. Of the others the first of a program to a destination is one,
+//! which counts the rest; of the probes the first of any program, since a C library looks for its
+//! name service in every process that starts, and to look up the process costs more than the call.
 //! A run with more records than [`MOST`] loses the rest by number, and counts as incomplete.
 
 use std::collections::{HashMap, HashSet};
@@ -65,13 +66,11 @@ struct Kept {
 impl Inner {
     /// Counts a call with the first of its kind, if there is one and nothing gates.
     fn repeats(&mut self, sight: &Sight<'_>) -> bool {
-        let Some(known) = sight
-            .known
-            .filter(|_| sight.judged.class != Class::External)
-        else {
-            return false;
+        let exe = match (sight.judged.class, sight.known) {
+            (Class::External, _) | (Class::Loopback | Class::LocalIpc, None) => return false,
+            (Class::Loopback | Class::LocalIpc, Some(known)) => known.proc.exe.clone(),
+            (Class::Probe, _) => OsText::default(),
         };
-        let exe = known.proc.exe.clone();
         let kind = (sight.event.into(), sight.ask.clone(), sight.judged, exe);
         let first = *self.firsts.entry(kind).or_insert(self.records.len());
         let Some(record) = self.records.get_mut(first) else {
@@ -102,6 +101,18 @@ impl Log {
     /// Whether anything is kept.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.get().is_some()
+    }
+
+    /// Whether a probe is the repetition of one that is a record already: it is counted then.
+    pub(crate) fn is_repeated_probe(&self, event: &str, ask: &Ask, judged: Judged) -> bool {
+        if judged.class != Class::Probe {
+            return false;
+        }
+        let mut inner = self.lock();
+        let kind = (event.to_owned(), ask.clone(), judged, OsText::default());
+        let first = inner.firsts.get(&kind).copied();
+        let first = first.and_then(|n| inner.records.get_mut(n));
+        first.map(|r| r.repeated += 1).is_some()
     }
 
     /// Adds what was seen.

@@ -21,6 +21,7 @@ mod netlink;
 mod probes;
 mod procfs;
 
+use std::cell::LazyCell;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -160,10 +161,10 @@ impl Egress {
         called: Vec<Named>,
         confirm: impl Fn() -> bool,
     ) {
-        let known = self.processes.find(task);
+        let known = LazyCell::new(|| self.processes.find(task));
         for named in called {
             if self.is_heard_later(&named) {
-                if let (Some(socket), Some(known)) = (named.socket, &known) {
+                if let (Some(socket), Some(known)) = (named.socket, &*known) {
                     self.askers.asks(socket, Arc::clone(known));
                 }
                 continue;
@@ -171,6 +172,9 @@ impl Egress {
             let Some((ask, judged)) = self.judge(act, &named) else {
                 continue;
             };
+            if self.log.is_repeated_probe(event, &ask, judged) {
+                continue;
+            }
             self.log.add(Sight {
                 layer: EgressLayer::Notify,
                 event,

@@ -9,14 +9,14 @@ use std::os::unix::ffi::OsStringExt;
 
 /// More of a command line is not read.
 const LONGEST_COMMAND: u64 = 16 * 1024;
-const LONGEST_STATUS: u64 = 8 * 1024;
+const LONGEST_STATUS: usize = 4096;
 
-/// Reads at most `limit` bytes of `/proc/TASK/name`.
-fn read(task: i32, name: &str, limit: u64) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(1024);
-    let file = File::open(format!("/proc/{task}/{name}")).ok()?;
-    file.take(limit).read_to_end(&mut text).ok()?;
-    Some(text)
+/// Reads `/proc/TASK/name` by one call, which for these files gives all of it that fits.
+fn read_once(task: i32, name: &str, room: &mut [u8]) -> Option<usize> {
+    File::open(format!("/proc/{task}/{name}"))
+        .ok()?
+        .read(room)
+        .ok()
 }
 
 /// Facts that change when a task becomes another program, gets another parent, or is another task.
@@ -32,7 +32,9 @@ pub(crate) struct Stamp {
 
 /// Reads the stamp.
 pub(crate) fn stamp(task: i32) -> Option<Stamp> {
-    parse_stamp(&read(task, "stat", LONGEST_STATUS)?)
+    let mut room = [0; LONGEST_STATUS];
+    let len = read_once(task, "stat", &mut room)?;
+    parse_stamp(&room[..len])
 }
 
 fn parse_stamp(stat: &[u8]) -> Option<Stamp> {
@@ -65,7 +67,9 @@ pub(crate) struct Status {
 
 /// Reads who a task is.
 pub(crate) fn status(task: i32) -> Option<Status> {
-    parse_status(&read(task, "status", LONGEST_STATUS)?)
+    let mut room = [0; LONGEST_STATUS];
+    let len = read_once(task, "status", &mut room)?;
+    parse_status(&room[..len])
 }
 
 fn parse_status(text: &[u8]) -> Option<Status> {
@@ -84,7 +88,11 @@ fn parse_status(text: &[u8]) -> Option<Status> {
 
 /// A task's command line; whether it was cut.
 pub(crate) fn command_line(task: i32) -> (Vec<Vec<u8>>, bool) {
-    let text = read(task, "cmdline", LONGEST_COMMAND).unwrap_or_default();
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(format!("/proc/{task}/cmdline")) {
+        // A process that is going away has none.
+        let _ = file.take(LONGEST_COMMAND).read_to_end(&mut text);
+    }
     let cut = text.len() as u64 == LONGEST_COMMAND;
     let text = text.strip_suffix(b"\0").unwrap_or(&text);
     if text.is_empty() {
