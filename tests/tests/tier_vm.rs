@@ -56,6 +56,7 @@ on_each_kernel! {
     folders_of_the_source_can_be_removed_and_renamed
     verify_tells_good_from_bad
     a_static_program_sees_the_moved_clock
+    a_clock_that_only_the_kernel_reads_is_moved_once
     budgets_hold_in_a_cgroup_of_version_2
     a_delegated_cgroup_holds_a_users_budgets
     a_killed_run_leaves_no_cgroup
@@ -142,6 +143,51 @@ fn verify_tells_good_from_bad(series: &str, _: u32) {
     assert_eq!(
         differences["items"][0]["causes"][0]["slug"], "clock",
         "{differences:#}"
+    );
+}
+
+/// Without a clock that user space can read, the vDSO's own functions make system calls: their
+/// hook adds the offset, so the notified call must not.
+fn a_clock_that_only_the_kernel_reads_is_moved_once(series: &str, _: u32) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let programs = belljar_tests::repository().join("sandbox/src/clock/tests/programs");
+    let waits = dir.path().join("waits");
+    Ran::of(
+        Command::new("cc")
+            .args(["-static", "-pthread", "-o"])
+            .arg(&waits)
+            .arg(programs.join("waits.c"))
+            .arg("-lrt"),
+    )
+    .exits(0);
+    let script = format!(
+        "belljar verify -- sh -c 'date >out; for w in cond nanosleep timerfd timer pi-mutex; do echo wait $(waits $w 0.2); done'; \
+         grep '^wait' artifacts/logs/b.log; {}",
+        show("result.json")
+    );
+    let clock = "cd /sys/devices/system/clocksource/clocksource0; echo hpet >current_clocksource; cat current_clocksource; cd /; ";
+    let ran = Vm::with_belljar(series)
+        .file(waits.to_str().expect("a path"), "/bin/waits")
+        .shell(&format!("{clock}{}", as_user(&script)));
+    assert!(ran.stdout.contains("hpet\n"), "{ran}");
+    // The milliseconds that each wait took, in A, which is shown, and in B.
+    let took: Vec<u64> = ran
+        .stdout
+        .lines()
+        .filter_map(|l| l.strip_prefix("wait ")?.split_once(' ')?.1.parse().ok())
+        .collect();
+    assert!(
+        took.len() == 10 && took.iter().all(|t| (190..60_000).contains(t)),
+        "{ran}"
+    );
+    let result = document(&ran);
+    assert_eq!(result["verdict"], "differs", "{result:#}");
+    let clock = &result["runs"][1]["clock"];
+    assert_eq!(clock["uncovered"], serde_json::json!([]), "{clock:#}");
+    let readers = clock["readers"].as_object().expect("readers");
+    assert!(
+        readers.len() == 11 && readers.values().all(|saw| *saw == true),
+        "{clock:#}"
     );
 }
 
