@@ -32,9 +32,14 @@ pub fn export(
         let hint = e.hint().unwrap_or("name another folder with --export");
         (e.to_string(), hint.to_owned())
     })?;
+    // Wherever the outputs go: what a build wrote at the place of the evidence is never taken
+    // for it.
+    let evidence = host.evidence.strip_prefix(&host.root).ok();
+    let keep = evidence.map(OsText::from);
     let to = Destination {
         folder: folder.as_fd(),
         strip,
+        keep: keep.as_ref(),
         owner,
     };
     let done = write(from, manifest, to).map_err(|e| (e.to_string(), e.hint().to_owned()))?;
