@@ -7,7 +7,11 @@
 //! (`emulate`), absolute waits are moved back (`absolute`). MONOTONIC is left alone.
 //!
 //! It is not a wall: a process can undo its own patch. That it took effect is what [`canary`] proves
-//! in each run; where it could not, [`Skewer::report`] names the program. Times of files are not moved.
+//! in each run; where it could not, [`Skewer::report`] names the program.
+//!
+//! Still real: the times of files, `btime` of `/proc/stat`, the stamps of System V IPC objects and of
+//! received packets. Not seen at all: a program without any C library or runtime that asks the vDSO
+//! before it has made either call.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -5,6 +5,9 @@
 //! so signals, debuggers and job control are as ever. A signal that breaks the wait in the stub runs
 //! its handler and comes back to the stub, whose call the kernel restarts with the same arguments.
 //!
+//! glibc from 2.41 on cancels a thread only inside its own call site, so there a thread that is
+//! cancelled while it waits in the stub ends with its wait, not at once.
+//!
 //! The stop is reported to any thread of this process that waits for the stopped one: nobody else may
 //! wait for a process of the run, nor for any child without `__WNOTHREAD`.
 

@@ -73,12 +73,10 @@ fn skewed_by(mut command: Command, skewer: &Arc<Skewer>) -> Ran {
     let what = format!("{command:?}");
     let start = now();
     let install = || install_notify(Notify::ObserveAndClock);
-    let (starting, listener) = spawn_trapped(command, install, || ())
-        .unwrap_or_else(|e| panic!("{what} did not start (is it installed?): {e}"));
+    let (starting, listener) =
+        spawn_trapped(command, install, || ()).unwrap_or_else(|e| absent(&what, &e));
     let service = Service::start(listener, vec![Arc::clone(skewer) as _]).expect("the service");
-    let child = starting
-        .child()
-        .unwrap_or_else(|e| panic!("{what} did not start (is it installed?): {e}"));
+    let child = starting.child().unwrap_or_else(|e| absent(&what, &e));
     let (text, code) = finish(child, &what);
     let counters = service.stop();
     let ran = Ran {
@@ -100,9 +98,7 @@ fn plain(mut command: Command) -> Ran {
         .stderr(Stdio::piped());
     let what = format!("{command:?}");
     let start = now();
-    let child = command
-        .spawn()
-        .unwrap_or_else(|e| panic!("{what} did not start (is it installed?): {e}"));
+    let child = command.spawn().unwrap_or_else(|e| absent(&what, &e));
     let (text, code) = finish(child, &what);
     Ran {
         text,
@@ -164,9 +160,17 @@ fn compile(folder: &Path, compiler: &str, name: &str, flags: &[&str]) -> PathBuf
 fn build(command: &mut Command) {
     let output = command
         .output()
-        .unwrap_or_else(|e| panic!("{command:?} did not start (is it installed?): {e}"));
+        .unwrap_or_else(|e| absent(&format!("{command:?}"), &e));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
+}
+
+/// A program that these tests need is not there: a failure, never a test left out.
+fn absent(command: &str, error: &std::io::Error) -> ! {
+    panic!(
+        "{command} did not start: {error}; apt-get install build-essential musl-tools golang-go \
+         default-jdk-headless nodejs python3 perl strace gdb util-linux"
+    )
 }
 
 fn folder() -> tempfile::TempDir {
