@@ -77,12 +77,13 @@ fn one_changed_value_is_one_small_region() {
 #[test]
 fn what_is_inserted_does_not_make_the_rest_differ() {
     let lines = |date: &str| {
-        let mut text = format!("Built on {date} by the build\n");
-        for i in 0..5000 {
-            text.push_str(&format!("        line {i} of the text\n"));
-        }
-        text.push_str(&format!("end of {date}\n"));
-        text
+        let body: Vec<String> = (0..5000)
+            .map(|i| format!("        line {i} of the text\n"))
+            .collect();
+        format!(
+            "Built on {date} by the build\n{}end of {date}\n",
+            body.concat()
+        )
     };
     let (a, b) = (lines("3 April 2026"), lines("13 May 2027"));
     let regions = check(a.as_bytes(), b.as_bytes());

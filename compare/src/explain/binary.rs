@@ -174,7 +174,8 @@ mod tests {
         );
         // 2026-11-24 10:05:08 and 2028-01-01 22:47:30
         let dos = |y: u32, m: u32, d: u32, h: u32, min: u32, s: u32| {
-            ((y - 1980) << 25 | m << 21 | d << 16 | h << 11 | min << 5 | s / 2).to_le_bytes()
+            (((y - 1980) << 25) | (m << 21) | (d << 16) | (h << 11) | (min << 5) | (s / 2))
+                .to_le_bytes()
         };
         let (x, y) = (dos(2026, 11, 24, 10, 5, 8), dos(2028, 1, 1, 22, 47, 30));
         assert_eq!(look(&x, &y), ["a DOS date and time"]);

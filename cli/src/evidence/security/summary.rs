@@ -12,6 +12,13 @@ use belljar_model::{
 };
 
 /// Longer pages are cut off by the services that show them.
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the limits below keep to it; a test holds them to it"
+    )
+)]
 pub const MAX_LINES: usize = 60;
 /// Groups of destinations, in the order of how often they were asked for.
 const MAX_GROUPS: usize = 24;
