@@ -61,7 +61,7 @@ pub enum EndedBy {
     Oom,
     /// The process budget, by the kernel's own counter.
     Pids,
-    /// The disk budget.
+    /// The disk budget, or no room on the disk that the workspace is on.
     Disk,
     /// A gating denial with `on_deny = "fail"`.
     Policy,

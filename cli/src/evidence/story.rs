@@ -213,7 +213,13 @@ impl Story<'_> {
             EndedBy::Disk => Some("--disk"),
             _ => None,
         };
-        hints.extend(flag.map(|flag| format!("`{flag}` sets that budget")));
+        let full = judged.ended_by == EndedBy::Disk && self.plan.budgets.disk_bytes.is_none();
+        hints.extend(match flag {
+            _ if full => {
+                Some("free some space there, or name another place with `--scratch`".into())
+            }
+            flag => flag.map(|flag| format!("`{flag}` sets that budget")),
+        });
         hints
     }
 

@@ -96,5 +96,5 @@ fn finish(path: &Path, meta: &fs::Metadata) -> std::io::Result<()> {
         .set_accessed(meta.accessed()?)
         .set_modified(meta.modified()?);
     fs::File::open(path)?.set_times(times)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(meta.mode() & 0o777))
+    fs::set_permissions(path, fs::Permissions::from_mode(meta.mode() & 0o1777))
 }

@@ -350,7 +350,10 @@ fn serve(job: Job<'_>, ready: &Ready) -> i32 {
             match channel.receive::<ToInit>() {
                 Ok(Some((ToInit::Signal(number), _))) => {
                     if let Ok(signal) = Signal::try_from(number) {
-                        let _ = kill(Pid::from_raw(-ready.build.as_raw()), signal);
+                        let group = Pid::from_raw(-ready.build.as_raw());
+                        let _ = kill(group, signal);
+                        // What has stopped itself would not hear it.
+                        let _ = kill(group, Signal::SIGCONT);
                     }
                 }
                 // The supervisor is gone: so is the reason for the build to run.

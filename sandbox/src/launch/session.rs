@@ -63,6 +63,13 @@ impl<'a> Session<'a> {
             .at(host.scratch.as_path())
             .hint("name another place with --scratch"));
         }
+        if std::fs::read("/proc/1/cmdline").is_ok_and(|name| name.starts_with(b"belljar-init")) {
+            return Err(SetupError::refused(
+                "make a sandbox",
+                "belljar runs inside belljar already",
+            )
+            .hint("leave out the inner belljar: what it would run is sealed in"));
+        }
         sweep(host);
         let mapping = Mapping::choose(host)?;
         let survey = Survey::of(host, mapping.on_disk(host))?;

@@ -325,6 +325,8 @@ impl<'a> Supervisor<'a> {
         self.inside = Some(report);
         self.egress.begin_command();
         self.started_ns = now_ns(ClockId::CLOCK_REALTIME_COARSE);
+        // The budget is the command's: the set-up has spent nothing of it.
+        self.begun = Instant::now();
         tell(self.to_build.as_ref(), &ToBuild::Exec)
     }
 
@@ -349,7 +351,8 @@ impl<'a> Supervisor<'a> {
             .plan
             .budgets
             .wall_ms
-            .is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms));
+            .is_some_and(|ms| self.begun.elapsed() >= Duration::from_millis(ms))
+            && self.started_ns != 0;
         if let Some(why) = self.budgets.exceeded()
             && !matches!(self.ending, Some((EndedBy::Oom | EndedBy::Disk, _)))
         {
@@ -426,6 +429,8 @@ impl<'a> Supervisor<'a> {
         let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
         let (exit, signal) = split(self.status);
         let by_itself = match (exit, signal) {
+            // A build that did not notice left what fitted.
+            (Some(0), _) if is_full(&written) => EndedBy::Disk,
             (Some(_), _) => EndedBy::Command,
             (None, Some(_)) => EndedBy::Signal,
             // Init was killed from outside: nobody knows how the command would have ended.
@@ -489,6 +494,13 @@ fn tell(build: Option<&Channel>, message: &ToBuild) -> Result<(), SetupError> {
         .ok_or_else(|| SetupError::refused(step, "it is gone"))?
         .send(message)
         .step(step)
+}
+
+/// Whether the file system that the workspace is on has no room left.
+fn is_full(written: &OwnedFd) -> bool {
+    const ROOM: u64 = 64 << 10;
+    nix::sys::statvfs::fstatvfs(written)
+        .is_ok_and(|fs| fs.blocks_available().saturating_mul(fs.fragment_size()) < ROOM)
 }
 
 fn millis(t: libc::timeval) -> u64 {

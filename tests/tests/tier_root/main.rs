@@ -1,6 +1,7 @@
 //! The sandbox as root gets it, and cgroup budgets.
 #![forbid(unsafe_code)]
 
+mod full_disk;
 mod budgets;
 mod evidence;
 mod owner;

@@ -9,6 +9,7 @@ mod descriptors;
 mod identity;
 mod kernel;
 mod mounts;
+mod nested;
 
 use belljar_tests::{Project, Ran};
 
