@@ -18,6 +18,9 @@ fn a_build_that_did_not_notice_a_full_disk_has_not_passed() {
     Ran::of(Command::new("umount").arg(&small)).exits(0);
     assert_ne!(run.code, 0, "{run}");
     assert!(run.stderr.contains("room on disk"), "{run}");
-    assert!(!project.dir().join("big").exists(), "half a file was exported");
+    assert!(
+        !project.dir().join("big").exists(),
+        "half a file was exported"
+    );
     pair.exits(1);
 }

@@ -1,9 +1,9 @@
 //! The sandbox as root gets it, and cgroup budgets.
 #![forbid(unsafe_code)]
 
-mod full_disk;
 mod budgets;
 mod evidence;
+mod full_disk;
 mod owner;
 
 use belljar_tests::{Project, Ran};
