@@ -12,12 +12,14 @@ userns  go                  golang-go
 userns  java                default-jdk-headless
 userns  node                nodejs
 userns  perl                perl
+userns  ip                  iproute2
 vm      qemu-system-x86_64  qemu-system-x86
 vm      busybox             busybox-static
 vm      cpio                cpio
 vm      xz                  xz-utils
 e2e     dpkg-source         dpkg-dev
 e2e     git                 git
+e2e     curl                curl
 e2e     go                  golang-go
 e2e     javac               default-jdk-headless
 e2e     npm                 npm

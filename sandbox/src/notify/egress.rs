@@ -287,4 +287,4 @@ fn is_there(tid: i32, path: &std::path::Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod tier_userns;

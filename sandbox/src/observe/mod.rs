@@ -318,3 +318,6 @@ pub fn self_test(run: Label) -> Vec<Probe> {
 pub fn last_test(run: Label) -> Vec<Probe> {
     probes::last(run)
 }
+
+#[cfg(test)]
+mod tier_userns;

@@ -438,4 +438,4 @@ fn closes_on_exec(info: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod tier_userns;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use belljar_tests::Project;
+use belljar_tests::{Project, Ran};
 
 use crate::{run, small, verify};
 
@@ -132,4 +132,144 @@ fn the_self_test_ran_in_the_same_sandbox_and_everything_was_denied() {
     for probe in probes {
         assert_eq!(probe["denied"], true, "{probe:#}");
     }
+}
+
+/// The external records of a run, as `HOST by PROGRAM ARGUMENT...`.
+fn asked(project: &Project) -> Vec<String> {
+    let line = |r: &Value| {
+        let argv = r["proc"]["argv"].as_array().expect("argv").iter();
+        let argv: Vec<_> = argv.map(|a| a.as_str().expect("text")).collect();
+        let host = r["ask"]["host"].as_str().expect("a host");
+        format!("{host} by {}", argv.join(" "))
+    };
+    let records = records(project);
+    let external = records.iter().filter(|r| r["class"] == "external");
+    external.map(line).collect()
+}
+
+/// Every client asks for names in its own way: by `sendmmsg`, `sendto` or `write`, through the C
+/// library, musl or a resolver of its own. Each refusal must name the host and the program.
+#[test]
+fn every_client_is_told_with_the_host_that_it_wanted() {
+    let project = small();
+    project.write("get.go", "package main\nimport (\"fmt\"; \"net/http\")\nfunc main() { _, err := http.Get(\"http://go.example/\"); fmt.Println(err) }\n");
+    project.write("Get.java", "public class Get { public static void main(String[] a) throws Exception { new java.net.URL(\"http://java.example/\").openStream(); } }\n");
+    project.write("get.c", "#include <netdb.h>\nint main(void) { struct addrinfo *r; return getaddrinfo(\"musl.example\", \"80\", 0, &r) != EAI_NONAME; }\n");
+    let script = "
+        curl -sS https://curl.example/x
+        python3 -c 'import urllib.request as u; u.urlopen(\"http://python.example/\")'
+        git clone -q https://git.example/r
+        node -e 'require(\"http\").get(\"http://node.example/\")'
+        perl -MSocket -e 'gethostbyname(\"perl.example\")'
+        export GOCACHE=/tmp/go
+        CGO_ENABLED=0 go build -o /tmp/get get.go && /tmp/get
+        java Get.java
+        musl-gcc -static -o /tmp/musl get.c && /tmp/musl && echo musl was told that there is no such name
+        true";
+    let ran = run(&project, &[], script);
+    assert!(ran.exits(0).stdout.contains("no such name"), "{ran}");
+    let asked = asked(&project);
+    for (host, program) in [
+        ("curl.example", "curl -sS"),
+        ("python.example", "python3"),
+        ("git.example", "git-remote-https"),
+        ("node.example", "node -e"),
+        ("perl.example", "perl"),
+        ("go.example", "/tmp/get"),
+        ("java.example", "java Get.java"),
+        ("musl.example", "/tmp/musl"),
+    ] {
+        let told = asked
+            .iter()
+            .filter(|a| a.starts_with(&format!("{host} by ")));
+        let told: Vec<_> = told.collect();
+        assert!(
+            told.len() == 1 && told[0].contains(program),
+            "{host}: {asked:#?}"
+        );
+    }
+    assert_eq!(asked.len(), 8, "{asked:#?}");
+}
+
+/// Package clients: which host they want is theirs to say; the record names it, and what to do.
+#[test]
+fn a_refused_fetch_says_what_it_needs() {
+    let clients = [
+        (
+            "python3 -m pip --disable-pip-version-check download --retries 0 six",
+            "pip",
+        ),
+        ("npm install --fetch-retries 0 left-pad", "npm"),
+        ("CARGO_NET_RETRY=0 cargo fetch", "cargo"),
+        ("GOFLAGS=-mod=mod go get module.example/x", "go"),
+    ];
+    let home = std::env::var("HOME").expect("HOME");
+    for (command, program) in clients {
+        // For the caller, whose home has the rustup that brings cargo.
+        let project = Project::empty_for_caller();
+        project.write("go.mod", "module x\n\ngo 1.19\n");
+        project.write(
+            "Cargo.toml",
+            "[package]\nname = \"x\"\nversion = \"0.1.0\"\n[dependencies]\nitoa = \"1\"\n",
+        );
+        project.write("src/lib.rs", "");
+        let mut belljar =
+            project.belljar_command(["run", "--allow-empty", "--", "sh", "-c", command]);
+        belljar
+            .env("HOME", &home)
+            .env("PATH", format!("/usr/bin:/bin:{home}/.cargo/bin"));
+        let ran = Ran::of(&mut belljar);
+        assert_ne!(ran.code, 0, "{ran}");
+        let asked = asked(&project);
+        assert!(
+            asked.iter().any(|a| a.contains(program)),
+            "{asked:#?}\n{ran}"
+        );
+        let records = records(&project);
+        let first = records
+            .iter()
+            .find(|r| r["class"] == "external")
+            .expect("one");
+        let (host, hint) = (
+            first["ask"]["host"].as_str().expect("a host"),
+            &first["hint"],
+        );
+        assert!(host.contains('.'), "{first:#}");
+        assert!(
+            hint.as_str()
+                .is_some_and(|h| h.starts_with(&format!("needs {host}: "))),
+            "{first:#}"
+        );
+    }
+}
+
+#[test]
+fn records_hold_neither_secrets_nor_the_callers_home() {
+    let project = small();
+    let home = project.home().display().to_string();
+    let script = format!(
+        "curl -sS -u me:hunter2 -H 'Authorization: Bearer hunter2' 'https://me:hunter2@secret.example/?token=hunter2' '{home}/x' --data @{home}/y; true"
+    );
+    run(&project, &[], &script).exits(0);
+    let text = project.evidence().text("security/egress.ndjson");
+    assert!(
+        text.contains("secret.example") && text.contains("***"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("$HOME/x") && !text.contains(&home), "{text}");
+}
+
+#[test]
+fn only_external_calls_gate() {
+    let project = small();
+    let fail = ["--on-deny", "fail"];
+    run(
+        &project,
+        &fail,
+        "getent passwd nobody; getent hosts localhost; true",
+    )
+    .exits(0);
+    let ran = run(&project, &fail, "getent hosts out.example; true");
+    assert!(ran.exits(4).stderr.contains("out.example"), "{ran}");
 }
