@@ -176,6 +176,9 @@ impl Log {
         );
         let denied = sight.judged.verdict == EgressVerdict::Deny;
         let host = &sight.ask.host;
+        // A name that is no host name does not belong into a line that invites to be pasted.
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+        let fetch = fetch && host.as_bytes().iter().all(plain);
         if sight.judged.class != Class::External
             || !fetch
             || !denied
@@ -375,6 +378,14 @@ mod tests {
                 .unwrap()
                 .starts_with("a rule allows one.example")
         );
+    }
+
+    #[test]
+    fn no_hint_repeats_what_is_no_host_name() {
+        let log = Log::new(Label::A, vec![]);
+        log.begin();
+        see(&log, "`rm -r x`.example");
+        assert_eq!(log.take(|_| None).0[0].hint, None);
     }
 
     #[test]

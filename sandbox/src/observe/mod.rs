@@ -18,6 +18,7 @@ mod log;
 mod mask;
 mod names;
 mod netlink;
+mod place;
 mod probes;
 mod procfs;
 
@@ -41,11 +42,12 @@ pub use names::NameSocket;
 pub(crate) use procfs::socket_number;
 
 use crate::SetupError;
-use classify::{Judged, judge, place};
+use classify::{Judged, judge};
 use dns::{A, AAAA, Question};
 use identify::{Known, Processes};
 use log::{Log, Sight};
 use names::{Names, Shared};
+use place::{Place, place};
 
 /// Watches calls that name a destination, and names that are asked for.
 #[derive(Debug)]
@@ -224,7 +226,7 @@ impl Egress {
 }
 
 fn asks_loopback(named: &Named) -> bool {
-    let loopback = |ip: IpAddr| place(ip) == classify::Place::Loopback;
+    let loopback = |ip: IpAddr| place(ip) == Place::Loopback;
     let udp = matches!(named.protocol, Protocol::Udp | Protocol::Unknown);
     matches!(named.destination, Destination::Ip { ip, port: names::PORT, .. } if udp && loopback(ip))
 }

@@ -5,9 +5,11 @@ use std::fs;
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{getgid, getuid};
 
+use super::walls::local;
 use super::*;
 use crate::launch::seccomp::install_walls;
 use crate::sys::link::loopback_up;
@@ -137,7 +139,7 @@ fn a_route_out_turns_the_probes_red() {
         "{holes:#?}"
     );
     // Every probe that sends is red, not only one.
-    for (how, to) in OUTWARD.iter().filter(|(how, _)| *how != Bind) {
+    for (how, to) in OUTWARD.iter().filter(|(how, _)| *how != How::Bind) {
         let attempt = how.attempt(to);
         assert!(
             holes.iter().any(|h| h.starts_with(&attempt)),
