@@ -1,6 +1,6 @@
 //! Two files whose content differs: where, and handed on to be explained.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use belljar_model::{Cause, DifferenceKind, OsText, Region};
 
@@ -24,28 +24,38 @@ pub(crate) fn explain(
     path: &OsText,
     sizes: (u64, u64),
 ) -> (DifferenceKind, Vec<Cause>) {
-    let mut regions = Vec::new();
-    let mut explainer = Explainer::new(path, a.clock, b.clock);
-    let mut each = |hunk: &Hunk<'_>| {
-        if regions.len() < REGIONS {
-            regions.push(region(hunk));
-        }
-        explainer.hunk(hunk);
-    };
-    let done = open(a, b, path).and_then(|(mut x, mut y)| differ(&mut x, &mut y, &mut each));
     let kind = |regions, regions_total| DifferenceKind::Content {
         size_a: sizes.0,
         size_b: sizes.1,
         regions,
         regions_total,
     };
-    match done {
-        Ok(total) => (kind(regions, total), explainer.causes(total)),
+    let mut regions = Vec::new();
+    match read(a, b, path, &mut regions) {
+        Ok((causes, total)) => (kind(regions, total), causes),
         Err(e) => {
             let total = regions.len() as u64;
             (kind(regions, total), vec![unreadable(&e)])
         }
     }
+}
+
+fn read(
+    a: Side<'_>,
+    b: Side<'_>,
+    path: &OsText,
+    regions: &mut Vec<Region>,
+) -> io::Result<(Vec<Cause>, u64)> {
+    let (mut x, mut y) = open(a, b, path)?;
+    let heads = (x.fill_buf()?.to_vec(), y.fill_buf()?.to_vec());
+    let mut explainer = Explainer::new(path, a.clock, b.clock, (&heads.0, &heads.1));
+    let total = differ(&mut x, &mut y, &mut |hunk| {
+        if regions.len() < REGIONS {
+            regions.push(region(hunk));
+        }
+        explainer.hunk(hunk);
+    })?;
+    Ok((explainer.causes(total), total))
 }
 
 type Opened<'a> = BufReader<Box<dyn Read + 'a>>;

@@ -2,6 +2,7 @@
 //!
 //! Files with equal digests are never opened; what differs in content goes to `content`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use belljar_model::{Difference, DifferenceKind, Differences, Entry, EntryKind, OsText};
@@ -39,31 +40,24 @@ struct Compared<'a> {
 impl Compared<'_> {
     /// Both lists are sorted: one pass. How many paths there are.
     fn entries(&mut self) -> u64 {
-        let (a, b) = (&self.a.manifest.entries, &self.b.manifest.entries);
-        let (mut i, mut j) = (0, 0);
+        let mut of_a = self.a.manifest.entries.iter().peekable();
+        let mut of_b = self.b.manifest.entries.iter().peekable();
         let mut compared = 0;
         loop {
-            let order = match (a.get(i), b.get(j)) {
+            let order = match (of_a.peek(), of_b.peek()) {
                 (None, None) => return compared,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (Some(x), Some(y)) => x.path.cmp(&y.path),
             };
             compared += 1;
-            match order {
-                std::cmp::Ordering::Less => {
-                    self.add(&a[i].path, self.gates(&[&a[i]]), DifferenceKind::OnlyInA);
-                    i += 1;
-                }
-                std::cmp::Ordering::Greater => {
-                    self.add(&b[j].path, self.gates(&[&b[j]]), DifferenceKind::OnlyInB);
-                    j += 1;
-                }
-                std::cmp::Ordering::Equal => {
-                    self.pair(&a[i], &b[j]);
-                    i += 1;
-                    j += 1;
-                }
+            let left = of_a.next_if(|_| order.is_le());
+            let right = of_b.next_if(|_| order.is_ge());
+            match (left, right) {
+                (Some(x), Some(y)) => self.pair(x, y),
+                (Some(x), None) => self.add(&x.path, self.gates(&[x]), DifferenceKind::OnlyInA),
+                (None, Some(y)) => self.add(&y.path, self.gates(&[y]), DifferenceKind::OnlyInB),
+                (None, None) => return compared,
             }
         }
     }

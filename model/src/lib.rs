@@ -18,7 +18,7 @@ mod result;
 mod text;
 mod verdict;
 
-pub use cause::{Cause, Confidence, Variation};
+pub use cause::{CAUSES, Cause, Confidence, KnownCause, Variation};
 pub use clock::{Skew, SkewError, Window, auto_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};
 pub use digest::{Blake3, DigestError, Sha256};

@@ -72,6 +72,15 @@ fn every_fixture_is_on_the_page_of_causes() {
 }
 
 #[test]
+fn every_cause_is_on_its_page() {
+    let page = page("docs/determinism.md");
+    for cause in belljar_model::CAUSES {
+        let line = format!("\n| `{}` | {} |", cause.slug, cause.about);
+        assert!(page.contains(&line), "{line}");
+    }
+}
+
+#[test]
 fn every_exit_code_and_verdict_is_on_its_page() {
     use belljar_model::exit;
     let page = page("docs/exit-codes.md");

@@ -1,130 +1,121 @@
-//! The cause `clock`: bytes that each run's own wall clock would print.
+//! The clocks of both runs, and how sure a find in them is.
 
-use std::ops::Range;
+use belljar_model::Window;
+use jiff::Timestamp;
 
-use belljar_model::{Cause, Confidence, OsText, Variation, Window};
-
-use super::{binary, words};
+use super::parts::Second;
 use crate::Clock;
-use crate::bytes::Hunk;
 
-/// The two clocks, which must not overlap: else a stamp could be either's.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Windows {
-    a: Window,
-    b: Window,
+/// Seconds since the epoch, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: i64,
+    pub(super) to: i64,
 }
 
-impl Windows {
-    pub(super) fn new(a: Clock, b: Clock) -> Option<Self> {
-        let (a, b) = (a.window, b.window);
-        let apart = a.end_ns < b.start_ns || b.end_ns < a.start_ns;
-        apart.then_some(Self { a, b })
+impl Span {
+    /// With what a stamp may be rounded: DOS times count in steps of two seconds.
+    fn of(window: Window, shift_s: i64) -> Self {
+        let second = |ns: i64| ns.div_euclid(1_000_000_000).saturating_add(shift_s);
+        Self {
+            from: second(window.start_ns).saturating_sub(2),
+            to: second(window.end_ns).saturating_add(1),
+        }
+    }
+
+    pub(super) fn has(self, second: i64) -> bool {
+        (self.from..=self.to).contains(&second)
+    }
+
+    pub(super) fn seconds(self) -> i64 {
+        self.to.saturating_sub(self.from).saturating_add(1)
+    }
+
+    fn apart(self, other: Self) -> bool {
+        self.to < other.from || other.to < self.from
     }
 }
 
-/// What was found in one region.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// Offset in A.
-    offset: u64,
-    /// What stands there in A and in B, readable.
-    a: OsText,
-    b: OsText,
-    /// What it is, if it is a number.
-    form: Option<&'static str>,
-    strong: bool,
-    tar: bool,
+/// Of a run that is longer only the beginning is looked at, second by second.
+const MOST_SECONDS: i64 = 4 * 3600;
+
+/// A clock, and what it would print at each of its seconds.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) span: Span,
+    pub(super) seconds: Vec<Second>,
 }
 
-/// Explains a region by the clocks, all of it or not at all.
-pub(super) fn explain(hunk: &Hunk<'_>, windows: Windows) -> Option<Finding> {
-    if hunk.cut {
-        return None;
+impl Face {
+    fn new(span: Span) -> Self {
+        let to = span.to.min(span.from.saturating_add(MOST_SECONDS));
+        let seconds = (span.from..=to).filter_map(Second::at).collect();
+        Self { span, seconds }
     }
-    let a = [hunk.before, hunk.a, hunk.after].concat();
-    let b = [hunk.before, hunk.b, hunk.after].concat();
-    let start = hunk.before.len();
-    let (in_a, in_b) = (start..start + hunk.a.len(), start..start + hunk.b.len());
-    let offset = |at: usize| (hunk.offset_a + at as u64).saturating_sub(start as u64);
-    let both = (windows.a, windows.b);
-    if let Some(found) = words::find((&a, in_a.clone()), (&b, in_b.clone()), both) {
-        return Some(Finding {
-            offset: offset(found.a.start),
-            a: piece(&a, found.a),
-            b: piece(&b, found.b),
-            form: None,
-            strong: found.strong,
-            tar: found.tar,
-        });
-    }
-    if hunk.a.len() != hunk.b.len() {
-        return None;
-    }
-    let numbers = binary::find(&a, &b, in_a, both);
-    let first = numbers.first()?;
-    Some(Finding {
-        offset: offset(first.at.start),
-        a: piece(&a, first.at.clone()),
-        b: piece(&b, first.at.clone()),
-        form: Some(first.form),
-        strong: true,
-        tar: false,
-    })
 }
 
-fn piece(text: &[u8], at: Range<usize>) -> OsText {
-    const SHOWN: usize = 48;
-    let end = at.end.min(at.start + SHOWN);
-    text[at.start..end].into()
+/// What the wall clocks of both runs showed.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    pub(super) a: Face,
+    /// B's clock as the build read it; absent where it overlaps A's, so that a stamp could be
+    /// either's.
+    pub(super) b: Option<Face>,
+    /// B's real time: stamps of files, as long as they do not move.
+    pub(super) real: Span,
 }
 
-/// One cause for all regions that the clock explains.
-pub(super) fn cause(path: &OsText, findings: &[Finding]) -> Option<Cause> {
-    let best = findings.iter().find(|f| f.strong).or(findings.first())?;
-    let more = match findings.len() {
-        1 => String::new(),
-        n => format!(" (and {} more places)", n - 1),
-    };
-    let what = best
-        .form
-        .map_or_else(String::new, |form| format!(", {form},"));
-    let evidence = format!(
-        "`{}`{what} at offset {:#x} lies in run A's clock window, `{}` in run B's{more}",
-        best.a, best.offset, best.b
-    );
-    Some(Cause {
-        slug: "clock".to_owned(),
-        variation: Some(Variation::Time),
-        confidence: if best.strong {
-            Confidence::Proven
-        } else {
-            Confidence::Likely
-        },
-        evidence,
-        offset: Some(best.offset),
-        process: None,
-        fix: fix(path, best).to_owned(),
-    })
+/// On which of B's clocks a stamp of B lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Which {
+    Moved,
+    Real,
 }
 
-/// The usual fix for what the file is.
-fn fix(path: &OsText, finding: &Finding) -> &'static str {
-    let name = path.to_string();
-    let ends = |ends: &[&str]| ends.iter().any(|e| name.ends_with(e));
-    if finding.tar || ends(&[".tar"]) {
-        "give every member one time: tar --sort=name --mtime=@$SOURCE_DATE_EPOCH --clamp-mtime"
-    } else if ends(&[".gz", ".tgz"]) {
-        "leave the time out of the header: gzip -n"
-    } else if ends(&[".zip", ".jar", ".whl", ".war"]) {
-        "give every member one time: touch -d @$SOURCE_DATE_EPOCH before packing, zip -X, TZ=UTC"
-    } else if ends(&[".a"]) {
-        "use ar in deterministic mode: ar crD, ranlib -D"
-    } else if ends(&[".pyc"]) {
-        "compile with --invalidation-mode checked-hash"
-    } else if ends(&[".o", ".so"]) || !name.rsplit('/').next().is_some_and(|n| n.contains('.')) {
-        "set SOURCE_DATE_EPOCH: compilers honour it for __DATE__ and __TIME__, scripts read it by date -u -d @$SOURCE_DATE_EPOCH"
-    } else {
-        "take the time from SOURCE_DATE_EPOCH: date -u -d @$SOURCE_DATE_EPOCH"
+impl Clocks {
+    pub(super) fn new(a: Clock, b: Clock) -> Self {
+        let (span_a, span_b) = (Span::of(a.window, 0), Span::of(b.window, 0));
+        Self {
+            a: Face::new(span_a),
+            b: span_b.apart(span_a).then(|| Face::new(span_b)),
+            real: Span::of(b.window, b.offset_s.saturating_neg()),
+        }
     }
+
+    /// The clocks on which A shows `x` and B shows `y`.
+    pub(super) fn which(&self, x: i64, y: i64) -> Option<Which> {
+        if !self.a.span.has(x) || x == y {
+            return None;
+        }
+        if self.b.as_ref().is_some_and(|b| b.span.has(y)) {
+            return Some(Which::Moved);
+        }
+        self.real.has(y).then_some(Which::Real)
+    }
+
+    /// How much a number in both clocks says: bits that chance had to get right. On the real
+    /// clock B's number follows from A's, so that it says nothing more.
+    pub(super) fn bits(&self, which: Which) -> f64 {
+        let one = |span: Span| 32.0 - log2(span.seconds());
+        match (which, &self.b) {
+            (Which::Moved, Some(b)) => one(self.a.span) + one(b.span),
+            _ => one(self.a.span),
+        }
+    }
+}
+
+/// From here on chance is out of the question.
+pub(super) const PROVEN: f64 = 22.0;
+
+/// Below this nothing is said.
+pub(super) const LIKELY: f64 = 10.0;
+
+#[expect(clippy::cast_precision_loss, reason = "a measure of odds, not a count")]
+pub(super) fn log2(n: i64) -> f64 {
+    (n.max(1) as f64).log2()
+}
+
+/// A second as people read it.
+pub(super) fn shown(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |t| t.to_string())
 }

@@ -1,45 +1,68 @@
 //! Why bytes differ.
 //!
 //! A wrong cause is worse than none: what is not shown by the bytes themselves is `unknown`, and
-//! that is said. A file has a cause for each thing that explains a region, and `unknown` for what
-//! is left.
+//! that is said. How sure a find is, is reckoned: how many bits chance had to get right, less
+//! what it was given by the number of places that were looked at. A file has a cause for each
+//! kind of thing that was found in it, and `unknown` for what is left.
 
 mod binary;
+mod causes;
 mod clock;
+mod format;
 mod parts;
+mod region;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::io;
 
-use belljar_model::{Cause, Confidence, Difference, OsText};
+use belljar_model::{Cause, Difference, OsText};
 
 use crate::Clock;
 use crate::bytes::Hunk;
-use clock::{Finding, Windows};
+use causes::{cause, unknown};
+use clock::{Clocks, LIKELY, log2};
+use format::Format;
+use region::Finding;
 
-/// Regions of one file that are explained; the rest of a file that differs throughout is counted.
-const MOST_REGIONS: u64 = 64;
+/// Regions of one file that are looked at; the rest of a file that differs throughout is counted.
+const MOST_REGIONS: u64 = 4096;
+
+/// Seconds times words that are tried in one file: about a second of work.
+const BUDGET: u64 = 50_000_000;
 
 /// Explains one file's regions as they come.
 pub(crate) struct Explainer {
     path: OsText,
-    windows: Option<Windows>,
+    clocks: Option<Clocks>,
+    format: Format,
+    budget: u64,
     seen: u64,
-    clock: Vec<Finding>,
-    /// Offset in A of the first region that nothing explains.
-    unexplained: Option<u64>,
+    /// What was found in each region, and whether it explains the region whole.
+    found: Vec<(Vec<Finding>, bool, u64)>,
+    /// Regions without any find: how many, and the offset of the first.
+    blank: (i64, Option<u64>),
     /// Regions that follow from others: a digest of what differs anyway.
     symptoms: u64,
 }
 
 impl Explainer {
-    pub(crate) fn new(path: &OsText, a: Option<Clock>, b: Option<Clock>) -> Self {
+    /// `heads` are the first bytes of both files.
+    pub(crate) fn new(
+        path: &OsText,
+        a: Option<Clock>,
+        b: Option<Clock>,
+        heads: (&[u8], &[u8]),
+    ) -> Self {
         Self {
             path: path.clone(),
-            windows: a.zip(b).and_then(|(a, b)| Windows::new(a, b)),
+            clocks: a.zip(b).map(|(a, b)| Clocks::new(a, b)),
+            format: Format::of(heads.0, heads.1),
+            budget: BUDGET,
             seen: 0,
-            clock: Vec::new(),
-            unexplained: None,
+            found: Vec::new(),
+            blank: (0, None),
             symptoms: 0,
         }
     }
@@ -53,18 +76,37 @@ impl Explainer {
             self.symptoms += 1;
             return;
         }
-        match self.windows.and_then(|w| clock::explain(hunk, w)) {
-            Some(finding) => self.clock.push(finding),
-            None => {
-                self.unexplained.get_or_insert(hunk.offset_a);
-            }
+        let (findings, whole) =
+            region::explain(hunk, self.clocks.as_ref(), self.format, &mut self.budget);
+        if findings.is_empty() {
+            self.blank.0 += 1;
+            self.blank.1.get_or_insert(hunk.offset_a);
+        } else {
+            self.found.push((findings, whole, hunk.offset_a));
         }
     }
 
     pub(crate) fn causes(self, total: u64) -> Vec<Cause> {
-        let mut causes: Vec<Cause> = clock::cause(&self.path, &self.clock).into_iter().collect();
-        if let Some(offset) = self.unexplained {
-            let evidence = format!("what differs at offset {offset:#x} of A names no cause");
+        // Every place that was looked at in vain gives chance one more try.
+        let tries = log2(1 + self.blank.0);
+        let mut sure: Vec<Finding> = Vec::new();
+        let mut open = self.blank.1;
+        for (findings, whole, offset) in self.found {
+            let kept = findings.into_iter().filter(|f| f.bits - tries >= LIKELY);
+            let before = sure.len();
+            sure.extend(kept);
+            if !whole || sure.len() == before {
+                open = Some(open.map_or(offset, |o| o.min(offset)));
+            }
+        }
+        let mut causes = cause(&self.path, &sure, tries);
+        if let Some(offset) = open {
+            let rest = if causes.is_empty() {
+                ""
+            } else {
+                "the rest of "
+            };
+            let evidence = format!("{rest}what differs at offset {offset:#x} of A names no cause");
             causes.push(unknown(evidence, Some(offset)));
         } else if causes.is_empty() {
             let what = if self.symptoms > 0 {
@@ -97,13 +139,11 @@ fn is_build_id(hunk: &Hunk<'_>) -> bool {
 
 /// What a link's target says.
 pub(crate) fn text(a: &[u8], b: &[u8], ca: Option<Clock>, cb: Option<Clock>) -> Vec<Cause> {
-    let Some(windows) = ca.zip(cb).and_then(|(a, b)| Windows::new(a, b)) else {
+    let Some(clocks) = ca.zip(cb).map(|(a, b)| Clocks::new(a, b)) else {
         return Vec::new();
     };
-    let finding = clock::explain(&whole(a, b), windows);
-    clock::cause(&OsText::default(), finding.as_slice())
-        .into_iter()
-        .collect()
+    let (found, _) = region::explain(&whole(a, b), Some(&clocks), Format::Other, &mut { BUDGET });
+    cause(&OsText::default(), &found, 0.0)
 }
 
 /// Two short texts as one region, without what is common at their ends.
@@ -130,7 +170,7 @@ fn whole<'t>(a: &'t [u8], b: &'t [u8]) -> Hunk<'t> {
 pub(crate) fn names(items: &mut [Difference], a: Option<Clock>, b: Option<Clock>) {
     use belljar_model::DifferenceKind::{OnlyInA, OnlyInB};
     const MOST: usize = 64;
-    let Some(windows) = a.zip(b).and_then(|(a, b)| Windows::new(a, b)) else {
+    let Some(clocks) = a.zip(b).map(|(a, b)| Clocks::new(a, b)) else {
         return;
     };
     let of = |items: &[Difference], kind| -> Vec<usize> {
@@ -138,31 +178,25 @@ pub(crate) fn names(items: &mut [Difference], a: Option<Clock>, b: Option<Clock>
         all.map(|(i, _)| i).take(MOST).collect()
     };
     let (only_a, only_b) = (of(items, OnlyInA), of(items, OnlyInB));
+    // Every name is tried with every other.
+    let tries = log2(i64::try_from(only_b.len()).unwrap_or(i64::MAX));
+    let mut budget = BUDGET;
     for i in only_a {
         let pair = only_b.iter().copied().find_map(|j| {
             let (x, y) = (items[i].path.as_bytes(), items[j].path.as_bytes());
-            Some((j, clock::explain(&whole(x, y), windows)?))
+            let hunk = whole(x, y);
+            let (found, all) = region::explain(&hunk, Some(&clocks), Format::Other, &mut budget);
+            let sure = all && found.iter().any(|f| f.bits - tries >= LIKELY);
+            sure.then_some((j, found))
         });
-        let Some((j, finding)) = pair else { continue };
-        let cause = clock::cause(&items[i].path, &[finding]);
-        items[i].causes.extend(cause.clone());
-        items[j].causes.extend(cause);
+        let Some((j, found)) = pair else { continue };
+        let causes = cause(&items[i].path, &found, tries);
+        items[i].causes.extend(causes.clone());
+        items[j].causes.extend(causes);
     }
 }
 
 /// The content could not be read, so nothing can be said of it.
 pub(crate) fn unreadable(e: &io::Error) -> Cause {
     unknown(format!("the content could not be read: {e}"), None)
-}
-
-fn unknown(evidence: String, offset: Option<u64>) -> Cause {
-    Cause {
-        slug: "unknown".to_owned(),
-        variation: None,
-        confidence: Confidence::Unknown,
-        evidence,
-        offset,
-        process: None,
-        fix: String::new(),
-    }
 }
