@@ -31,7 +31,7 @@ pub fn ending(report: &RunReport) -> String {
         EndedBy::Timeout => budget("time"),
         EndedBy::Oom => budget("memory"),
         EndedBy::Pids => budget("process"),
-        EndedBy::Disk => "ran out of room on disk".into(),
+        EndedBy::Disk => "ran out of its disk budget or of room on disk".into(),
         EndedBy::Interrupt => "was interrupted".into(),
         EndedBy::Setup => "lost a required layer".into(),
         EndedBy::Policy => "was ended by the policy".into(),
