@@ -19,6 +19,7 @@ vm      cpio                cpio
 vm      xz                  xz-utils
 e2e     dpkg-source         dpkg-dev
 e2e     git                 git
+e2e     jq                  jq
 e2e     curl                curl
 e2e     go                  golang-go
 e2e     javac               default-jdk-headless

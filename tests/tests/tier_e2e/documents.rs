@@ -64,3 +64,35 @@ fn links_between_pages_lead_somewhere() {
         }
     }
 }
+
+/// The queries that a gate is told to use find what they say.
+#[test]
+fn the_queries_of_the_evidence_page_work() {
+    let project = Project::empty();
+    project.write("source.txt", "s\n");
+    let reach = "echo x >out; python3 -c 'import socket; socket.socket().connect_ex((\"192.0.2.8\", 8080))'";
+    project
+        .belljar(["verify", "--", "sh", "-c", reach])
+        .exits(0);
+    let page = read("docs/evidence.md");
+    let block = page
+        .split("```sh\n")
+        .nth(1)
+        .and_then(|b| b.split("```").next())
+        .expect("a block");
+    let printed: Vec<String> = block
+        .lines()
+        .map(|line| {
+            Ran::of(project.command("sh").args(["-c", line]))
+                .exits(0)
+                .stdout
+                .clone()
+        })
+        .collect();
+    assert_eq!(printed[0], "true\n");
+    assert!(printed[1].lines().all(|l| l.contains(": ")), "{printed:?}");
+    assert!(
+        printed[2].contains("192.0.2.8:8080 by python3 -c "),
+        "{printed:?}"
+    );
+}
