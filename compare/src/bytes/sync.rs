@@ -20,7 +20,7 @@ const NEAR: usize = 64;
 
 /// Looking for a shift costs; after so many in one pair of streams, or so many without success in
 /// a row, none is looked for (compressed or encrypted content).
-const TRIES: u32 = 2000;
+const TRIES: u32 = 20_000;
 const FAILURES: u32 = 6;
 
 /// One slot of the table of B's places for each hash.

@@ -40,9 +40,9 @@ pub(crate) struct Explainer {
     budget: u64,
     seen: u64,
     /// What was found in each region, and whether it explains the region whole.
-    found: Vec<(Vec<Finding>, bool, u64)>,
-    /// Regions without any find: how many, and the offset of the first.
-    blank: (i64, Option<u64>),
+    found: Vec<(Vec<Finding>, bool, Open)>,
+    /// Regions without any find: how many, and the first.
+    blank: (i64, Option<Open>),
     /// Regions that follow from others: a digest of what differs anyway.
     symptoms: u64,
 }
@@ -80,9 +80,9 @@ impl Explainer {
             region::explain(hunk, self.clocks.as_ref(), self.format, &mut self.budget);
         if findings.is_empty() {
             self.blank.0 += 1;
-            self.blank.1.get_or_insert(hunk.offset_a);
+            self.blank.1.get_or_insert_with(|| Open::of(hunk));
         } else {
-            self.found.push((findings, whole, hunk.offset_a));
+            self.found.push((findings, whole, Open::of(hunk)));
         }
     }
 
@@ -91,23 +91,18 @@ impl Explainer {
         let tries = log2(1 + self.blank.0);
         let mut sure: Vec<Finding> = Vec::new();
         let mut open = self.blank.1;
-        for (findings, whole, offset) in self.found {
+        for (findings, whole, region) in self.found {
             let kept = findings.into_iter().filter(|f| f.bits - tries >= LIKELY);
             let before = sure.len();
             sure.extend(kept);
-            if !whole || sure.len() == before {
-                open = Some(open.map_or(offset, |o| o.min(offset)));
+            let explained = whole && sure.len() > before;
+            if !explained && open.as_ref().is_none_or(|o| region.offset < o.offset) {
+                open = Some(region);
             }
         }
         let mut causes = cause(&self.path, &sure, tries);
-        if let Some(offset) = open {
-            let rest = if causes.is_empty() {
-                ""
-            } else {
-                "the rest of "
-            };
-            let evidence = format!("{rest}what differs at offset {offset:#x} of A names no cause");
-            causes.push(unknown(evidence, Some(offset)));
+        if let Some(open) = open {
+            causes.push(open.unknown(!causes.is_empty()));
         } else if causes.is_empty() {
             let what = if self.symptoms > 0 {
                 "only the build id differs, a digest of what the linker was given"
@@ -123,6 +118,40 @@ impl Explainer {
             causes.push(unknown(evidence, None));
         }
         causes
+    }
+}
+
+/// A region that nothing explains, or not all of it.
+struct Open {
+    /// In A.
+    offset: u64,
+    a: OsText,
+    b: OsText,
+}
+
+impl Open {
+    fn of(hunk: &Hunk<'_>) -> Self {
+        const SHOWN: usize = 24;
+        let piece = |bytes: &[u8]| match bytes.get(..SHOWN) {
+            Some(head) if bytes.len() > SHOWN => [head, b"..."].concat().into(),
+            _ => bytes.into(),
+        };
+        Self {
+            offset: hunk.offset_a,
+            a: piece(hunk.a),
+            b: piece(hunk.b),
+        }
+    }
+
+    fn unknown(self, rest: bool) -> Cause {
+        let shown = |text: &OsText| match text.as_bytes() {
+            b"" => "nothing".to_owned(),
+            _ => format!("`{text}`"),
+        };
+        let rest = if rest { "the rest of " } else { "" };
+        let (a, b, offset) = (shown(&self.a), shown(&self.b), self.offset);
+        let evidence = format!("{rest}{a} in A and {b} in B at offset {offset:#x} names no cause");
+        unknown(evidence, Some(offset))
     }
 }
 
