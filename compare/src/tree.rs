@@ -207,3 +207,6 @@ fn type_name(kind: &EntryKind) -> &'static str {
         EntryKind::Device => "device",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,18 +101,35 @@ fn the_end_of_the_shorter_stream() {
     assert_eq!(check(&long, b"").len(), 1);
 }
 
+/// Bytes that repeat nowhere.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut s = seed;
+    let mut next = || {
+        s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        s.to_le_bytes()[7]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Two agreements that are as near as each other: which is taken depends on the content alone.
+#[test]
+fn what_has_changed_places() {
+    let (one, two) = (noise(1, 40), noise(2, 40));
+    let a = [
+        noise(3, 30),
+        one.clone(),
+        noise(4, 30),
+        two.clone(),
+        noise(5, 50),
+    ]
+    .concat();
+    let b = [noise(6, 30), two, noise(7, 30), one, noise(8, 50)].concat();
+    check(&a, &b);
+}
+
 #[test]
 fn noise_is_one_region() {
-    let noise = |seed: u64| -> Vec<u8> {
-        let mut s = seed;
-        (0..300_000)
-            .map(|_| {
-                s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (s >> 56) as u8
-            })
-            .collect()
-    };
-    let regions = check(&noise(1), &noise(2));
+    let regions = check(&noise(1, 300_000), &noise(2, 300_000));
     assert_eq!(regions.len(), 1, "{regions:?}");
 }
 
