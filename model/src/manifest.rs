@@ -20,6 +20,9 @@ pub struct Manifest {
     pub scratch_list: String,
     /// Paths of the source tree that the build deleted.
     pub deleted: Vec<OsText>,
+    /// Paths that the build wrote and that no declared glob selects.
+    #[serde(default)]
+    pub left_out: u64,
 }
 
 impl Manifest {

@@ -133,6 +133,7 @@ mod tests {
             run: Label::A,
             entries: entries.collect(),
             scratch_list: "1".into(),
+            left_out: 0,
             deleted: vec![],
         }
     }

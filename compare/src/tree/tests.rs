@@ -34,6 +34,7 @@ fn manifest(entries: Vec<Entry>) -> Manifest {
         run: Label::A,
         entries,
         scratch_list: String::new(),
+        left_out: 0,
         deleted: Vec::new(),
     }
 }

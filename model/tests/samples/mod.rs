@@ -179,6 +179,7 @@ fn manifest() -> Manifest {
         run: Label::A,
         entries: vec![file, entry(b"d", EntryKind::Dir), link],
         scratch_list: "1".into(),
+        left_out: 0,
         deleted: vec!["gone".into()],
     }
 }

@@ -114,12 +114,12 @@ impl Walked {
             run,
             entries: entries.collect(),
             scratch_list: SCRATCH_LIST.to_owned(),
+            left_out: self.left_out,
             deleted: self.deleted.into_iter().map(OsText::from).collect(),
         };
         Captured {
             manifest,
             unmatched: selection.unmatched(),
-            left_out: self.left_out,
         }
     }
 }

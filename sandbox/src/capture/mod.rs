@@ -84,8 +84,6 @@ pub struct Captured {
     pub manifest: Manifest,
     /// Declared globs that no output matches: no statement can be made about them.
     pub unmatched: Vec<String>,
-    /// Paths that the build wrote and no declared glob selects.
-    pub left_out: u64,
 }
 
 impl Captured {

@@ -384,6 +384,17 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_the_list() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/outputs.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("`{SCRATCH_LIST}`")));
+        for rule in scratch_rules() {
+            let line = format!("\n| `{}` | {} |", rule.glob, rule.reason);
+            assert!(page.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn every_rule_compiles_and_has_a_reason() {
         assert!(
             scratch(b".git/x", false).is_some(),

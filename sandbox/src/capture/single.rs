@@ -45,6 +45,7 @@ pub fn single(fd: &OwnedFd, path: OsText, run: Label) -> Result<Manifest, Captur
         run,
         entries: vec![entry],
         scratch_list: SCRATCH_LIST.to_owned(),
+        left_out: 0,
         deleted: Vec::new(),
     })
 }

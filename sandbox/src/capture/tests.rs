@@ -488,7 +488,11 @@ fn declared_globs_select_and_the_rest_is_counted() {
             .all(|e| e.scratch.is_none())
     );
     assert_eq!(captured.unmatched, ["nothing*"]);
-    assert!(captured.left_out > 10, "{}", captured.left_out);
+    assert!(
+        captured.manifest.left_out > 10,
+        "{}",
+        captured.manifest.left_out
+    );
     assert_eq!(deleted(&captured.manifest), [""; 0]);
     unlock(t.path());
 }

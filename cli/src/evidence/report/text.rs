@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use belljar_model::{
     Class, Difference, Differences, EndedBy, LayerReport, ResultDoc, State, Verdict,
 };
+use belljar_sandbox::capture::{SCRATCH_LIST, scratch_rules};
 use owo_colors::{OwoColorize as _, Style};
 
 use super::escape::line;
@@ -50,6 +51,9 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
             out,
             "  {n} in scratch files, not counted (--strict-outputs counts them)"
         );
+    }
+    if options.verbose && doc.plan.outputs.globs.is_empty() && !doc.runs.is_empty() {
+        scratch(&mut out);
     }
     variations(&mut out, doc, options.verbose);
     layers(&mut out, doc, options.verbose);
@@ -127,6 +131,12 @@ fn outputs(out: &mut String, differences: &Differences, where_else: &str) {
     if more > 0 {
         let _ = writeln!(out, "  and {more} more{where_else}");
     }
+}
+
+/// What does not count as output unless it is declared.
+fn scratch(out: &mut String) {
+    let rules: Vec<&str> = scratch_rules().iter().map(|r| r.glob).collect();
+    let _ = writeln!(out, "  scratch ({SCRATCH_LIST}): {}", rules.join(", "));
 }
 
 fn variations(out: &mut String, doc: &ResultDoc, verbose: bool) {

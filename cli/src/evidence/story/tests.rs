@@ -41,6 +41,7 @@ fn manifest(run: Label) -> Manifest {
             entry("x.d", file(), true),
         ],
         scratch_list: "1".into(),
+        left_out: 0,
         deleted: vec![],
     }
 }
