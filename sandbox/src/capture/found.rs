@@ -11,7 +11,7 @@ use nix::sys::stat::{FileStat, fstat};
 use super::beneath::{READ, open_locked, open_path};
 use super::hash::{BUFFER, Digests, digests};
 use super::walk::processors;
-use super::worker::unchanged;
+use super::written::unchanged;
 use super::{CaptureError, Captured, SCRATCH_LIST, Selection};
 
 pub(super) type Xattrs = BTreeMap<OsText, Sha256>;

@@ -13,6 +13,7 @@ mod select;
 mod single;
 mod walk;
 mod worker;
+mod written;
 mod xattr;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use nix::sys::stat::{SFlag, fstat};
 use super::beneath::is;
 use super::found::ns;
 use super::hash::{BUFFER, digests};
-use super::worker::unchanged;
+use super::written::unchanged;
 use super::xattr::attributes;
 use super::{CaptureError, SCRATCH_LIST};
 
