@@ -171,6 +171,22 @@ pub enum CacheKind {
     Maven,
 }
 
+impl CacheKind {
+    /// Every one there is.
+    pub const ALL: [Self; 5] = [Self::Cargo, Self::Npm, Self::Go, Self::Pip, Self::Maven];
+
+    /// Its name on the command line and in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cargo => "cargo",
+            Self::Npm => "npm",
+            Self::Go => "go",
+            Self::Pip => "pip",
+            Self::Maven => "maven",
+        }
+    }
+}
+
 /// What counts as output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

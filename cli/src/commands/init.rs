@@ -10,6 +10,8 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use belljar_sandbox::plan::{Caller, Real, lacks_cache};
+
 use crate::args::InitArgs;
 use crate::config::NAME;
 use crate::errors::CommandError;
@@ -33,6 +35,10 @@ pub fn run(args: &InitArgs) -> Result<ExitCode, CommandError> {
         _ => args.workdir.join(NAME),
     };
     write(&path, &text)?;
+    let lacks = project.cache.and_then(|kind| {
+        let caller = Caller::read().ok()?;
+        lacks_cache(kind, &caller, &Real)
+    });
     let next = if project.command.is_empty() {
         "name the command in it, then: belljar verify"
     } else {
@@ -44,6 +50,9 @@ pub fn run(args: &InitArgs) -> Result<ExitCode, CommandError> {
         path.display(),
         project.kind
     );
+    if let Some(e) = lacks {
+        let _ = write!(anstream::stderr(), "belljar: {e}\n  hint: {}\n", e.hint());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,7 +101,7 @@ fn text(project: &Project) -> String {
     if let Some(cache) = project.cache {
         line(
             "There is no network in the build: the host's download cache serves it.",
-            &format!("cache = {}", list(&[cache])),
+            &format!("cache = {}", list(&[cache.name()])),
         );
     }
     let globs = project.output.unwrap_or("dist/**");

@@ -130,6 +130,8 @@ pub fn merge(typed: Typed<'_>, file: &File) -> Config {
             .into_iter()
             .map(|CacheName(kind)| kind)
             .collect(),
+        // The file goes with the source to machines that have other caches.
+        caches_may_lack: args.cache.is_empty(),
         env: env(args, file),
         pass_env: list(&args.pass_env, &file.pass_env)
             .into_iter()

@@ -70,7 +70,7 @@ pub enum PlanError {
         why: &'static str,
     },
     /// A download cache that is not there.
-    #[error("there is no {} cache at {path}", name(*.kind))]
+    #[error("there is no {} cache at {path}", .kind.name())]
     NoCache {
         /// Which one.
         kind: CacheKind,
@@ -125,9 +125,16 @@ impl PlanError {
             }
             Self::Reserved { .. } => "leave it out: every build has the same identity".into(),
             Self::Ro { .. } => "--ro takes an absolute path of the host outside of the system's own".into(),
-            Self::NoCache { .. } => {
-                "fill it first: run the build's fetch step once outside of belljar".into()
-            }
+            Self::NoCache { kind, .. } => format!(
+                "fill it outside of belljar: {}",
+                match kind {
+                    CacheKind::Cargo => "cargo fetch",
+                    CacheKind::Npm => "npm ci",
+                    CacheKind::Go => "go mod download",
+                    CacheKind::Pip => "pip download",
+                    CacheKind::Maven => "mvn dependency:go-offline",
+                }
+            ),
             Self::ScratchInside { .. } | Self::NoScratch { .. } => {
                 "name a folder on a disk with room, outside of the source: --scratch DIR".into()
             }
@@ -142,15 +149,4 @@ impl PlanError {
 /// Paths in errors are shown with `~` as the caller would write them.
 pub(super) fn shown(path: impl Into<PathBuf>) -> OsText {
     OsText::from(path.into().into_os_string())
-}
-
-/// The name of a cache on the command line.
-pub(super) fn name(kind: CacheKind) -> &'static str {
-    match kind {
-        CacheKind::Cargo => "cargo",
-        CacheKind::Npm => "npm",
-        CacheKind::Go => "go",
-        CacheKind::Pip => "pip",
-        CacheKind::Maven => "maven",
-    }
 }

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use belljar_model::OsText;
 
+pub use caches::lacks as lacks_cache;
 pub use error::PlanError;
 pub use facts::{Caller, Kind, Readable, Real, View};
 pub use places::{Places, SCRATCH, places};

@@ -28,6 +28,8 @@ pub struct Request {
     pub ro: Vec<PathBuf>,
     /// Download caches.
     pub caches: BTreeSet<CacheKind>,
+    /// A cache that is not there is no error, but told.
+    pub caches_may_lack: bool,
     /// Variables to set.
     pub env: BTreeMap<OsText, OsText>,
     /// Variables of the caller to pass on.
@@ -59,6 +61,7 @@ impl Request {
             scratch: None,
             ro: Vec::new(),
             caches: BTreeSet::new(),
+            caches_may_lack: false,
             env: BTreeMap::new(),
             pass_env: BTreeSet::new(),
             outputs: Outputs::default(),

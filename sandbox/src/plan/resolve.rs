@@ -49,10 +49,8 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
 
     let system = files::entries(view);
     let tools = toolchains::find(caller, &places.workdir, &system, view);
-    let mut cached = caches::Caches::default();
-    for kind in &request.caches {
-        caches::find(*kind, caller, view, &mut cached)?;
-    }
+    let mut notices: Vec<_> = places.notice.iter().cloned().collect();
+    let (cached, served_by) = caches::find(request, caller, view, &mut notices)?;
     let date_epoch = date_epoch(request.source_date_epoch, &places, view)?;
     let of_tools = tools.vars.iter().map(|(name, value)| {
         let value = value.clone();
@@ -67,7 +65,6 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
     let vars = of_tools.chain(cached.vars);
     let environment = env::make(request, caller, tools.path(), vars, date_epoch)?;
 
-    let mut notices: Vec<_> = places.notice.iter().cloned().collect();
     notices.extend(environment.notices);
     notices.extend(not_shown(&tools.left_out));
 
@@ -90,7 +87,7 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
         workspace: request.workspace,
         env: environment.vars,
         files: rules(&entries, caller.home().as_deref()),
-        caches: request.caches.iter().copied().collect(),
+        caches: served_by,
         outputs: request.outputs.clone(),
         allow: Vec::new(),
         on_deny: request.on_deny,

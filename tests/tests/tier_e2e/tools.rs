@@ -208,6 +208,67 @@ fn what_init_writes_verifies() {
     assert_eq!(project.evidence().verdict(), "reproducible");
 }
 
+/// A home without any cache is that of a fresh machine.
+#[test]
+fn what_init_writes_builds_where_no_cache_is_yet() {
+    let cargo = Project::empty_for_caller();
+    cargo
+        .write(
+            "Cargo.toml",
+            "[package]\nname = \"one\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
+        )
+        .write("src/main.rs", "fn main() { println!(\"one\"); }\n");
+    let go = Project::empty_for_caller();
+    go.write("go.mod", "module one\n\ngo 1.19\n// require nothing\n")
+        .write(
+            "main.go",
+            "package main\n\nfunc main() { println!(1) }\n".replace('!', ""),
+        );
+    let npm = Project::empty();
+    let lock = "{\"name\": \"one\", \"version\": \"1.0.0\", \"lockfileVersion\": 2, \"packages\": {\"\": {\"name\": \"one\", \"version\": \"1.0.0\"}}}";
+    npm.write("package.json", "{\"name\": \"one\", \"version\": \"1.0.0\", \"scripts\": {\"build\": \"mkdir -p dist && echo 1 >dist/one\"}}")
+        .write("package-lock.json", lock);
+    let home = std::env::var_os("HOME").expect("HOME");
+    let home = home.to_str().expect("a path");
+    std::fs::create_dir(cargo.home().join(".cargo")).expect("a folder");
+    let proxies = cargo.home().join(".cargo/bin");
+    Ran::of(
+        cargo
+            .command("cp")
+            .args(["-a", &format!("{home}/.cargo/bin")])
+            .arg(&proxies),
+    )
+    .exits(0);
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", proxies.display());
+    for (project, fill) in [
+        (cargo, "cargo fetch"),
+        (go, "go mod download"),
+        (npm, "npm ci"),
+    ] {
+        let belljar = |args: &[&str]| {
+            let mut command = project.belljar_command(args);
+            command.env("PATH", &path);
+            command.env("RUSTUP_HOME", format!("{home}/.rustup"));
+            Ran::of(&mut command)
+        };
+        let wrote = belljar(&["init"]);
+        assert!(wrote.exits(0).stderr.contains(fill), "{wrote}");
+        let file = std::fs::read_to_string(project.dir().join("belljar.toml"));
+        assert!(file.expect("a file").contains("\ncache = "), "{wrote}");
+        let ran = belljar(&["run"]);
+        assert!(
+            ran.exits(0).stderr.contains(fill),
+            "what is missing is told\n{ran}"
+        );
+        let typed = belljar(&[
+            "run",
+            "--cache",
+            &fill[..fill.find(' ').expect("two words")],
+        ]);
+        typed.exits(2);
+    }
+}
+
 #[test]
 fn completions_and_man_pages_are_well_formed() {
     let project = small();

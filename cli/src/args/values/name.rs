@@ -99,14 +99,9 @@ impl FromStr for CacheName {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        Ok(Self(match s {
-            "cargo" => CacheKind::Cargo,
-            "npm" => CacheKind::Npm,
-            "go" => CacheKind::Go,
-            "pip" => CacheKind::Pip,
-            "maven" => CacheKind::Maven,
-            _ => return Err("the known caches are cargo, npm, go, pip and maven".into()),
-        }))
+        let kind = CacheKind::ALL.into_iter().find(|kind| kind.name() == s);
+        kind.map(Self)
+            .ok_or_else(|| "the known caches are cargo, npm, go, pip and maven".to_owned())
     }
 }
 

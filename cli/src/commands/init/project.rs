@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use belljar_model::CacheKind;
+
 /// What is known of a project.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Project {
@@ -10,7 +12,7 @@ pub(super) struct Project {
     /// How it is built; empty where that is not known.
     pub(super) command: Vec<&'static str>,
     /// The download cache that its build needs.
-    pub(super) cache: Option<&'static str>,
+    pub(super) cache: Option<CacheKind>,
     /// Where its outputs are, if they are not simply what is new.
     pub(super) output: Option<&'static str>,
     /// Whether it is under git.
@@ -91,7 +93,7 @@ fn cargo(locked: bool, lock: &str, vendored: bool) -> Project {
     let fetches = !locked || lock.contains("source = \"");
     Project {
         command,
-        cache: (fetches && !vendored).then_some("cargo"),
+        cache: (fetches && !vendored).then_some(CacheKind::Cargo),
         ..Project::plain("a cargo project")
     }
 }
@@ -99,7 +101,7 @@ fn cargo(locked: bool, lock: &str, vendored: bool) -> Project {
 fn go(fetches: bool, vendored: bool) -> Project {
     Project {
         command: vec!["go", "build", "-trimpath", "-o", "bin/", "./..."],
-        cache: (fetches && !vendored).then_some("go"),
+        cache: (fetches && !vendored).then_some(CacheKind::Go),
         output: Some("bin/*"),
         ..Project::plain("a go project")
     }
@@ -114,7 +116,7 @@ fn npm(locked: bool, builds: bool) -> Project {
     };
     Project {
         command,
-        cache: (locked && builds).then_some("npm"),
+        cache: (locked && builds).then_some(CacheKind::Npm),
         output: if builds {
             Some("dist/**")
         } else {

@@ -286,6 +286,31 @@ fn caches_stand_where_tools_look_and_keep_them_offline() {
     }
 }
 
+/// `belljar.toml` goes with the source to machines whose caches are others.
+#[test]
+fn a_cache_of_the_file_that_is_not_there_is_told_and_the_tool_stays_offline() {
+    for (kind, variable, fill) in [
+        (CacheKind::Cargo, "CARGO_NET_OFFLINE", "cargo fetch"),
+        (CacheKind::Npm, "npm_config_offline", "npm ci"),
+        (CacheKind::Go, "GOPROXY", "go mod download"),
+        (CacheKind::Pip, "PIP_NO_INDEX", "pip download"),
+        (CacheKind::Maven, "", "mvn dependency:go-offline"),
+    ] {
+        let r = resolved(|r| {
+            r.caches = [kind].into();
+            r.caches_may_lack = true;
+        })
+        .unwrap();
+        let told = r.notices.iter().any(|n| n.contains(fill));
+        assert!(told, "{:?}", r.notices);
+        assert_eq!(r.plan.caches, [], "what is not there serves nothing");
+        let mut entries = r.host.entries.iter();
+        assert!(!entries.any(|e| matches!(e.kind, HostEntryKind::Cache { .. })));
+        let offline = variable.is_empty() || r.plan.env.contains_key(&variable.into());
+        assert!(offline, "{variable}");
+    }
+}
+
 #[test]
 fn every_refusal_is_one_sentence_with_a_hint() {
     let all = [
