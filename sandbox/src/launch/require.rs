@@ -2,30 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use belljar_model::{Layer, LayerReport, State};
+use belljar_model::{Layer, LayerReport, Plan, State};
 
+use super::layers;
 use crate::SetupError;
 
 const STEP: &str = "keep a required layer";
 
-/// Marks what is required in `layers` and refuses the first that falls short.
-pub(super) fn enforce(
+/// Marks what is required in the reports of a run and refuses the first that falls short.
+pub(super) fn enforce(plan: &Plan, reports: &mut [LayerReport]) -> Result<(), SetupError> {
+    stand(&plan.require, reports, plan.clock.is_some())
+}
+
+fn stand(
     require: &BTreeMap<Layer, Option<String>>,
-    layers: &mut [LayerReport],
+    reports: &mut [LayerReport],
+    pair: bool,
 ) -> Result<(), SetupError> {
     for (layer, level) in require {
-        let Some(report) = layers.iter_mut().find(|r| r.layer == *layer) else {
+        let Some(report) = reports.iter_mut().find(|r| r.layer == *layer) else {
             return Err(refusal(*layer, "it is not part of this run", None));
         };
         report.required = true;
-        if report.state == State::NotAsked {
-            let fix = "ask for it: a cgroup comes with a budget, the clock with `verify`";
-            return Err(refusal(
-                *layer,
-                "nothing in this run asks for it",
-                Some(fix),
-            ));
-        }
+        // Run B alone moves the clock, and run A must not be made in vain.
+        let of_b = layers::clock(1);
+        let report = match report.state {
+            State::NotAsked if pair && *layer == Layer::Clock => &of_b,
+            State::NotAsked => {
+                let why = "nothing in this run asks for it";
+                return Err(refusal(*layer, why, asked_by(*layer)));
+            }
+            _ => report,
+        };
         let enough = match level {
             None => report.state == State::Full,
             Some(level) => reaches(&report.got, level),
@@ -38,6 +46,14 @@ pub(super) fn enforce(
         }
     }
     Ok(())
+}
+
+fn asked_by(layer: Layer) -> Option<&'static str> {
+    match layer {
+        Layer::Cgroup => Some("a budget asks for it: --memory 8G, --cpus 4 or --pids 4096"),
+        Layer::Clock => Some("`belljar verify` moves the clock"),
+        _ => None,
+    }
 }
 
 /// Levels are numbers (`landlock=6` against `abi 7`) or the exact word.
@@ -70,7 +86,7 @@ mod tests {
 
     fn check(report: LayerReport, level: Option<&str>) -> Result<(), SetupError> {
         let require = BTreeMap::from([(report.layer, level.map(str::to_owned))]);
-        enforce(&require, &mut [report])
+        stand(&require, &mut [report], false)
     }
 
     #[test]
@@ -94,5 +110,17 @@ mod tests {
                 .starts_with("could not keep a required layer: landlock"),
             "{e}"
         );
+    }
+
+    #[test]
+    fn run_a_of_a_pair_answers_for_the_clock_of_run_b() {
+        let check = |level: Option<&str>, pair| {
+            let require = BTreeMap::from([(Layer::Clock, level.map(str::to_owned))]);
+            stand(&require, &mut [layers::clock(0)], pair)
+        };
+        let e = check(None, true).unwrap_err().to_string();
+        assert!(e.contains("file"), "what B falls short of: {e}");
+        let e = check(None, false).unwrap_err();
+        assert!(e.hint.is_some_and(|h| h.contains("verify")));
     }
 }

@@ -321,7 +321,7 @@ impl<'a> Supervisor<'a> {
         self.layers.push(self.budgets.layer());
         self.layers.push(layers::clock(self.offset_s));
         self.layers.sort_by_key(|l| l.layer);
-        require::enforce(&self.plan.require, &mut self.layers)?;
+        require::enforce(self.plan, &mut self.layers)?;
         self.inside = Some(report);
         self.egress.begin_command();
         self.started_ns = now_ns(ClockId::CLOCK_REALTIME_COARSE);

@@ -12,6 +12,7 @@ mod exit_codes;
 mod leaks;
 mod lifetime;
 mod outputs;
+mod require;
 mod tools;
 
 use belljar_tests::{Project, Ran};
