@@ -28,6 +28,7 @@ mod streams;
 mod supervise;
 mod survey;
 pub mod sweep;
+mod terminal;
 mod trees;
 mod walls;
 mod wire;

@@ -10,8 +10,9 @@ use super::id::RunId;
 use super::ids::Mapping;
 use super::launcher::{self, Brief};
 use super::scratch::Scratch;
-use super::streams::{self, RawTerminal, Sink};
+use super::streams::{self, Sink};
 use super::supervise::Supervisor;
+use super::terminal::Terminal;
 use super::wire::Channel;
 use super::workspace::{OVERLAY_STEP, ladder};
 use super::{Stop, Survey};
@@ -160,10 +161,13 @@ impl<'a> Session<'a> {
             Cloned::Parent(pid) => pid,
         };
         drop((inner, side));
-        sink.started();
-        let _raw = (self.plan.streams == Streams::Terminal)
-            .then(RawTerminal::enter)
+        let terminal = (self.plan.streams == Streams::Terminal)
+            .then(Terminal::find)
             .flatten();
+        sink.started();
+        if let Some(terminal) = &terminal {
+            terminal.make_raw();
+        }
         let egress = Egress::new(label, self.plan.allow.clone(), self.host.home.as_deref());
         let supervisor = Supervisor::new(
             self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends, egress,

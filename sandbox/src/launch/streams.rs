@@ -6,7 +6,6 @@ use std::time::Duration;
 use belljar_model::{Label, Streams};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::SetupError;
 use crate::error::At;
@@ -168,31 +167,4 @@ pub(super) fn resize(master: &impl AsFd) {
         // A terminal without a size is one that programs cope with.
         let _ = set_size(master.as_fd(), size);
     }
-}
-
-/// The caller's terminal in raw mode, put back when dropped.
-pub(super) struct RawTerminal {
-    before: Termios,
-}
-
-impl RawTerminal {
-    /// Raw mode, if standard input is a terminal.
-    pub(super) fn enter() -> Option<Self> {
-        let before = tcgetattr(stdin()).ok()?;
-        let mut raw = before.clone();
-        cfmakeraw(&mut raw);
-        tcsetattr(stdin(), SetArg::TCSADRAIN, &raw).ok()?;
-        Some(Self { before })
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
-    }
-}
-
-fn stdin() -> BorrowedFd<'static> {
-    // Standard input is never closed by this process.
-    crate::sys::terminal::standard_input()
 }

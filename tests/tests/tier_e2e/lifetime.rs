@@ -115,6 +115,73 @@ fn kill_9_of_belljar_takes_the_build_with_it_and_the_next_start_sweeps() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// belljar on a terminal of its own (it leads a session there): what the line discipline is before,
+/// while the build runs, and after belljar ended in the way that is named.
+const ON_A_TERMINAL: &str = r"
+import os, pty, select, signal, sys, termios, time
+how, command = sys.argv[1], sys.argv[2:]
+master, slave = pty.openpty()
+# held open by the shell that a user would be in
+modes = lambda: termios.tcgetattr(slave)[:4]
+before = modes()
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    for fd in range(3): os.dup2(slave, fd)
+    import fcntl; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.execv(command[0], command)
+seen = b''
+while b'running' not in seen:
+    if not select.select([master], [], [], 60)[0]: sys.exit(f'no output but {seen}')
+    seen += os.read(master, 4096)
+print('raw' if modes() != before else 'as before')
+if how == 'kill': os.killpg(pid, signal.SIGKILL)
+elif how == 'shell':
+    os.kill(pid, signal.SIGSTOP)
+    own = termios.tcgetattr(slave); own[3] &= ~termios.ECHO; own[0] |= termios.ICRNL
+    termios.tcsetattr(slave, termios.TCSANOW, own); mine = modes()
+    os.killpg(pid, signal.SIGKILL)
+else: os.write(master, b'\r')
+os.waitpid(pid, 0)
+end = time.monotonic() + (1 if how == 'shell' else 20)
+wanted = mine if how == 'shell' else before
+while (modes() != wanted) != (how == 'shell') and time.monotonic() < end: time.sleep(0.01)
+print('restored' if modes() == wanted else f'left as {modes()}')
+";
+
+fn on_a_terminal(project: &Project, how: &str, script: &str) -> Ran {
+    let belljar = belljar_tests::belljar_bin();
+    let mut python = project.command("python3");
+    python.args(["-c", ON_A_TERMINAL, how]).arg(belljar);
+    python.args(["run", "--scratch", &scratch(project)]);
+    Ran::of(python.args(["--", "sh", "-c", script]))
+}
+
+#[test]
+fn the_callers_terminal_is_put_back_after_kill_9() {
+    let project = small();
+    let ran = on_a_terminal(&project, "kill", "echo running; sleep 987.37");
+    assert_eq!(ran.exits(0).stdout, "raw\nrestored\n", "{ran}");
+    nothing_is_left(&project, "987.37");
+}
+
+#[test]
+fn the_callers_terminal_is_put_back_at_the_end() {
+    let project = small();
+    let ran = on_a_terminal(&project, "end", "echo running; read line; : 987.38");
+    assert_eq!(ran.exits(0).stdout, "raw\nrestored\n", "{ran}");
+    nothing_is_left(&project, "987.38");
+}
+
+/// A shell that puts its own modes in place at once keeps them.
+#[test]
+fn a_terminal_that_somebody_else_took_over_is_left_alone() {
+    let project = small();
+    let ran = on_a_terminal(&project, "shell", "echo running; sleep 987.39");
+    assert_eq!(ran.exits(0).stdout, "raw\nrestored\n", "{ran}");
+    nothing_is_left(&project, "987.39");
+}
+
 #[test]
 fn clean_sweeps_what_a_killed_run_left() {
     let project = small();
