@@ -228,9 +228,13 @@ Examples:
 
 What a live run holds is never touched.")]
 pub struct CleanArgs {
-    /// Where scratch folders are made, if a run was given --scratch
+    /// Where scratch folders are made, if a run was given --scratch; by default also where the
+    /// belljar.toml of this folder says
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+    /// Print what was found as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `belljar completions`.

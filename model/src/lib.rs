@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod cause;
+mod clean;
 mod clock;
 mod difference;
 mod digest;
@@ -19,6 +20,7 @@ mod text;
 mod verdict;
 
 pub use cause::{CAUSES, Cause, Confidence, KnownCause, Variation};
+pub use clean::{CleanDoc, Leftover, LeftoverKind};
 pub use clock::{Skew, SkewError, Window, auto_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};
 pub use digest::{Blake3, DigestError, Sha256};

@@ -10,8 +10,8 @@
 use std::path::PathBuf;
 
 use belljar_model::{
-    Differences, DoctorDoc, EgressRecord, Manifest, Plan, ReportDoc, ResultDoc, SecurityManifest,
-    SelfTest,
+    CleanDoc, Differences, DoctorDoc, EgressRecord, Manifest, Plan, ReportDoc, ResultDoc,
+    SecurityManifest, SelfTest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn root<T: JsonSchema>() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind {
         schema: ResultDoc::SCHEMA,
         written_as: &["result.json"],
@@ -85,6 +85,12 @@ const KINDS: [Kind; 9] = [
         written_as: &["belljar doctor --json"],
         about: "Which walls stand on this host, and what is missing.",
         make: root::<DoctorDoc>,
+    },
+    Kind {
+        schema: CleanDoc::SCHEMA,
+        written_as: &["belljar clean --json"],
+        about: "What dead runs had left and is gone.",
+        make: root::<CleanDoc>,
     },
 ];
 

@@ -4,69 +4,129 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use belljar_model::{CleanDoc, DoctorFailure, Leftover, LeftoverKind, exit};
 use belljar_sandbox::launch::sweep::Swept;
 use belljar_sandbox::launch::{cgroup, scratch};
-use belljar_sandbox::plan::SCRATCH;
+use belljar_sandbox::plan::{Caller, Real, SCRATCH, places};
 
 use super::work::say;
 use crate::args::CleanArgs;
+use crate::config;
 use crate::errors::CommandError;
 
 /// Sweeps, and says what is gone.
 pub fn run(args: &CleanArgs) -> Result<ExitCode, CommandError> {
-    let mut text = String::new();
-    let mut alive = Vec::new();
-    let mut failed = Vec::new();
-    let mut tell = |swept: Swept, what: &dyn Fn(&str) -> String| {
-        for id in &swept.removed {
-            let _ = writeln!(text, "belljar: removed {}", what(&id.name()));
-        }
-        alive.extend(swept.alive);
-        failed.extend(swept.failed);
+    let parents = parents(args.scratch.as_deref())?;
+    let doc = sweep(&parents);
+    let code = if doc.failures.is_empty() {
+        exit::OK
+    } else {
+        exit::SETUP
+    };
+    if args.json {
+        super::print(&crate::evidence::json(&doc))?;
+    } else {
+        say(&render(&doc));
+    }
+    Ok(ExitCode::from(code))
+}
+
+fn sweep(parents: &[PathBuf]) -> CleanDoc {
+    let mut doc = CleanDoc {
+        schema: CleanDoc::SCHEMA.into(),
+        removed: Vec::new(),
+        alive: Vec::new(),
+        failures: Vec::new(),
+    };
+    let mut note = |swept: Swept, kind, name: &dyn Fn(String) -> String| {
+        let gone = swept.removed.into_iter().map(|id| Leftover {
+            kind,
+            name: name(id.name()),
+        });
+        doc.removed.extend(gone);
+        doc.alive
+            .extend(swept.alive.into_iter().map(|id| id.name()));
+        let failed = swept.failed.into_iter().map(|e| DoctorFailure {
+            what: e.to_string(),
+            fix: e.hint,
+        });
+        doc.failures.extend(failed);
     };
     // The leaves first: what still runs in one may write to its scratch folder.
-    tell(cgroup::sweep(), &|name| format!("the cgroup {name}"));
-    for parent in parents(args.scratch.as_deref())? {
-        let folder = |name: &str| format!("the folder {}", parent.join(name).display());
-        tell(scratch::sweep(&parent), &folder);
+    note(cgroup::sweep(), LeftoverKind::Cgroup, &|name| name);
+    for parent in parents {
+        let path = |name: String| parent.join(name).to_string_lossy().into_owned();
+        note(scratch::sweep(parent), LeftoverKind::Folder, &path);
     }
-    alive.sort_unstable();
-    alive.dedup();
-    if text.is_empty() && failed.is_empty() {
+    doc.alive.sort_unstable();
+    doc.alive.dedup();
+    doc
+}
+
+fn render(doc: &CleanDoc) -> String {
+    let mut text = String::new();
+    for gone in &doc.removed {
+        let kind = match gone.kind {
+            LeftoverKind::Cgroup => "cgroup",
+            LeftoverKind::Folder => "folder",
+        };
+        let _ = writeln!(text, "belljar: removed the {kind} {}", gone.name);
+    }
+    if doc.removed.is_empty() && doc.failures.is_empty() {
         text.push_str("belljar: no dead run has left anything\n");
     }
-    if !alive.is_empty() {
-        let runs = if alive.len() == 1 {
-            "1 run is"
-        } else {
-            &format!("{} runs are", alive.len())
-        };
-        let _ = writeln!(text, "belljar: {runs} still going on");
+    match doc.alive.len() {
+        0 => {}
+        1 => text.push_str("belljar: 1 run is still going on\n"),
+        n => {
+            let _ = writeln!(text, "belljar: {n} runs are still going on");
+        }
     }
-    say(&text);
-    let mut failed = failed.into_iter().map(CommandError::from);
-    let Some(first) = failed.next() else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    failed.for_each(|e| e.print());
-    Err(first)
+    for failure in &doc.failures {
+        let _ = writeln!(text, "belljar: {}", failure.what);
+        if let Some(fix) = &failure.fix {
+            let _ = writeln!(text, "  hint: {fix}");
+        }
+    }
+    text
 }
 
 /// Every folder that scratch folders may be in.
 fn parents(named: Option<&Path>) -> Result<Vec<PathBuf>, CommandError> {
-    let usual = SCRATCH.iter().filter_map(|p| std::fs::canonicalize(p).ok());
-    let mut parents: Vec<PathBuf> = usual.collect();
+    let mut parents: Vec<PathBuf> = SCRATCH.iter().map(PathBuf::from).collect();
+    // One that is not there, or not any more, holds nothing.
+    parents.extend(configured()?);
+    let mut parents: Vec<_> = parents
+        .iter()
+        .filter_map(|p| std::fs::canonicalize(p).ok())
+        .collect();
     if let Some(named) = named {
-        let path = std::fs::canonicalize(named).map_err(|e| {
+        let unusable = |why: &dyn std::fmt::Display| {
             CommandError::usage(format!(
-                "can't use the scratch folder {}: {e}",
+                "can't use the scratch folder {}: {why}",
                 named.display()
             ))
             .hint("name the folder that the run was given with `--scratch`")
-        })?;
-        if !parents.contains(&path) {
-            parents.push(path);
-        }
+        };
+        let path = std::fs::canonicalize(named).map_err(|e| unusable(&e))?;
+        std::fs::read_dir(&path).map_err(|e| unusable(&e))?;
+        parents.push(path);
     }
+    let mut seen = std::collections::BTreeSet::new();
+    parents.retain(|p| seen.insert(p.clone()));
     Ok(parents)
+}
+
+/// What the `belljar.toml` says that a run here would read; a folder in which none can be made
+/// has none.
+fn configured() -> Result<Option<PathBuf>, CommandError> {
+    let here = Path::new(".");
+    let found = Caller::read().ok().and_then(|caller| {
+        let found = places(here, None, &caller, &Real).ok()?;
+        Some((found.workdir, found.root))
+    });
+    match found {
+        Some((workdir, root)) => Ok(config::find(None, &workdir, &root)?.scratch),
+        None => Ok(None),
+    }
 }

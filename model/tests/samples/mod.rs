@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, Clock, ClockReport,
-    Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc, DoctorFailure,
-    EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen,
-    EnvValue, FileRule, Label, Layer, LayerReport, Manifest, OnDeny, OsText, Outputs, Plan, Probe,
-    ProbeCount, Proc, Reason, Region, ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen,
-    Scratch, SecurityManifest, SelfTest, SeqRange, Sha256, Skew, Source, State, Streams, Tool,
-    Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
+    Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, CleanDoc, Clock,
+    ClockReport, Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc,
+    DoctorFailure, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind,
+    EntryWhen, EnvValue, FileRule, Label, Layer, LayerReport, Leftover, LeftoverKind, Manifest,
+    OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region, ReportDoc, ResultDoc,
+    ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest, SeqRange, Sha256, Skew,
+    Source, State, Streams, Tool, Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         (SecurityManifest::SCHEMA, there_and_back(&security())),
         (ReportDoc::SCHEMA, there_and_back(&report())),
         (DoctorDoc::SCHEMA, there_and_back(&doctor())),
+        (CleanDoc::SCHEMA, there_and_back(&clean())),
     ]
 }
 
@@ -320,6 +321,18 @@ fn report() -> ReportDoc {
         result: result(),
         differences: Some(differences()),
         strays: vec!["logs/a.log does not belong to this result".into()],
+    }
+}
+
+fn clean() -> CleanDoc {
+    CleanDoc {
+        schema: CleanDoc::SCHEMA.into(),
+        removed: vec![Leftover {
+            kind: LeftoverKind::Folder,
+            name: "/var/tmp/belljar-abcdefghijkm".into(),
+        }],
+        alive: vec!["belljar-23456789abcd".into()],
+        failures: doctor().failures,
     }
 }
 

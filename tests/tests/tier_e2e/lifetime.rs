@@ -200,6 +200,47 @@ fn clean_sweeps_what_a_killed_run_left() {
 }
 
 #[test]
+fn clean_knows_the_scratch_folder_of_the_configuration_and_says_json() {
+    let project = small();
+    let mut belljar = started(&project, "echo running; sleep 987.40");
+    let scratch = scratch(&project);
+    project.write("belljar.toml", format!("scratch = \"{scratch}\"\n"));
+    let clean = || {
+        let ran = project.belljar(["clean", "--json"]);
+        let doc: serde_json::Value = serde_json::from_str(&ran.exits(0).stdout).expect("JSON");
+        assert_eq!(doc["schema"], "belljar.clean/1", "{ran}");
+        // Runs of other tests may die and be swept at the same time.
+        let named = |list: &str, text: &str| doc[list].to_string().contains(text);
+        let name = fs::read_dir(&scratch).expect("scratch").next();
+        let name = name.map(|e| {
+            e.expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("a name")
+        });
+        (
+            named("removed", &scratch),
+            name.is_some_and(|n| named("alive", &n)),
+        )
+    };
+    assert_eq!(
+        clean(),
+        (false, true),
+        "what a live run holds is kept and named"
+    );
+    signal(belljar.id(), "KILL");
+    belljar.wait().expect("belljar ends");
+    nothing_is_left(&project, "987.40");
+    assert_eq!(clean(), (true, false));
+    assert_eq!(clean(), (false, false));
+    let left: Vec<_> = fs::read_dir(&scratch).expect("scratch").collect();
+    assert!(left.is_empty(), "{left:?}");
+    project.write("belljar.toml", "scratch = \"nowhere\"\n");
+    project.belljar(["clean"]).exits(0);
+    project.belljar(["clean", "--scratch", "nowhere"]).exits(2);
+}
+
+#[test]
 fn a_daemon_that_holds_the_output_open_is_ended_with_the_build() {
     let project = small();
     let ran = run(
