@@ -13,6 +13,7 @@ userns  java                default-jdk-headless
 userns  node                nodejs
 userns  perl                perl
 userns  ip                  iproute2
+root    bindfs              bindfs
 vm      qemu-system-x86_64  qemu-system-x86
 vm      busybox             busybox-static
 vm      cpio                cpio

@@ -93,7 +93,9 @@ fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
     forget_command_line()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
-    wait_for_launcher(job, "wait for the scratch folder")?;
+    let step = "wait for the scratch folder";
+    wait_for_launcher(job, step)?;
+    still_held(job, step)?;
     let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
     let mut layers = namespaces(job)?;
     layers.sort_by_key(|l| l.layer);
@@ -179,6 +181,16 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
 fn wait_for_launcher(job: &Job<'_>, step: &'static str) -> Result<(), SetupError> {
     match nix::unistd::read(&job.ready, &mut [0]).step(step)? {
         1 => Ok(()),
+        _ => Err(SetupError::refused(step, "the launcher is gone")),
+    }
+}
+
+/// A launcher that died before init's life was tied to its own would take nothing along: its bytes
+/// may be in the pipe already, but it has let go of the other end.
+fn still_held(job: &Job<'_>, step: &'static str) -> Result<(), SetupError> {
+    let mut held = [PollFd::new(job.ready.as_fd(), PollFlags::empty())];
+    match poll(&mut held, PollTimeout::ZERO).step(step)? {
+        0 => Ok(()),
         _ => Err(SetupError::refused(step, "the launcher is gone")),
     }
 }

@@ -123,6 +123,6 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     }
     prepared?;
     nix::unistd::write(&go, b"s").step("tell init of the scratch folder")?;
-    drop(go);
+    // `go` stays open: its end tells init that this process is gone.
     wait4(pid).step("wait for init").map(drop)
 }

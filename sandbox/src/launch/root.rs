@@ -193,11 +193,14 @@ pub(super) fn devices(trees: &Trees) -> Result<(), SetupError> {
     for dir in ["/dev", "/dev/pts", "/dev/shm"] {
         folder(Path::new(dir))?;
     }
-    for (name, tree) in DEVICES.iter().zip(&trees.devices) {
+    for ((name, major, minor), tree) in DEVICES.iter().zip(&trees.devices) {
         let path = format!("/dev/{name}");
         let stat = nix::sys::stat::fstat(tree).step_at("look at a device", path.as_str())?;
-        if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
-            return Err(SetupError::refused("bind a device", "it is no character device").at(path));
+        let is = stat.st_mode & libc::S_IFMT == libc::S_IFCHR
+            && stat.st_rdev == nix::sys::stat::makedev(*major, *minor);
+        if !is {
+            let why = format!("it is not the character device {major}:{minor}");
+            return Err(SetupError::refused("bind a device", why).at(path));
         }
         fs::write(&path, "").step_at("make a mount point", path.as_str())?;
         attach(tree, &path)?;

@@ -17,8 +17,15 @@ use crate::error::At;
 use crate::plan::{Host, HostEntryKind};
 use crate::sys::mount::{Attr, mount_setattr, open_tree_clone};
 
-/// The device nodes of `/dev`, bound one by one from the host (devices.txt).
-pub(super) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The device nodes of `/dev`, bound one by one from the host, with their numbers (devices.txt).
+pub(super) const DEVICES: [(&str, u64, u64); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// Detached mounts, in the order of their lists.
 #[derive(Debug)]
@@ -48,7 +55,7 @@ impl Trees {
             }
             HostEntryKind::Symlink { .. } | HostEntryKind::Made { .. } => Ok(None),
         });
-        let device = |name: &&str| {
+        let device = |(name, ..): &(&str, u64, u64)| {
             let attrs = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
             tree(&Path::new("/dev").join(name), attrs)
         };

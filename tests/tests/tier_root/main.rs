@@ -1,10 +1,12 @@
 //! The sandbox as root gets it, and cgroup budgets.
 #![forbid(unsafe_code)]
 
+mod binds;
 mod budgets;
 mod evidence;
 mod full_disk;
 mod owner;
+mod pids;
 
 use belljar_tests::{Project, Ran};
 

@@ -8,6 +8,7 @@ mod attacks;
 mod descriptors;
 mod identity;
 mod kernel;
+mod lifetime;
 mod mounts;
 mod nested;
 
