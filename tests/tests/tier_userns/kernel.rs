@@ -72,18 +72,11 @@ fn each_namespace_is_refused_and_none_can_be_entered() {
     );
 }
 
-/// The 32-bit ABI and x32 have other numbers for the same calls.
+/// The 32-bit ABI has other numbers for the same calls. (x32 is not in most kernels: what the filter
+/// says to it is tested with the filter itself.)
 #[test]
 fn foreign_abis_are_closed() {
     let project = Project::empty();
-    let seen = inside(
-        &project,
-        &syscalls(&[
-            ("x32 getpid", "0x40000027"),
-            ("x32 unshare", "0x40000110, 0x10000000"),
-        ]),
-    );
-    assert!(!seen.contains(": ok"), "{seen}");
     project.write(
         "int80.c",
         "int main(void) { int r = 20; __asm__ volatile(\"int $0x80\" : \"+a\"(r)); return r > 0 ? 0 : 7; }\n",
@@ -94,7 +87,8 @@ fn foreign_abis_are_closed() {
         "code 0\n",
         "it works without belljar"
     );
-    assert_ne!(inside(&project, script), "code 0\n");
+    // SIGSYS: 128 + 31
+    assert_eq!(inside(&project, script), "code 159\n");
 }
 
 #[test]

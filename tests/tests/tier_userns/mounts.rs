@@ -189,18 +189,25 @@ fn devices_can_not_be_made_and_fifos_are_flagged() {
 }
 
 #[test]
-fn set_id_bits_are_refused_or_flagged_and_never_exported() {
+fn case_39_set_id_bits_are_refused_and_never_exported() {
     let project = Project::empty();
-    let ran = project.belljar([
-        "run",
-        "--",
-        "sh",
-        "-c",
-        "echo x >out; chmod 6755 out 2>/dev/null; true",
-    ]);
-    ran.exits(0);
-    let mode = outside(&project, "stat -c %a out");
-    assert!(mode.trim().len() == 3, "{mode}");
+    let script = "for m in 4755 2755 6755; do echo x >out$m; chmod $m out$m 2>/dev/null; echo $? $(stat -c %a out$m); done
+        install -m 4755 out4755 installed 2>/dev/null; echo $? $(stat -c %a installed 2>/dev/null)
+        mkdir -m 2755 folder; stat -c %a folder";
+    let free = outside(&project, &format!("mkdir free; cd free; {script}"));
+    let set = "0 4755\n0 2755\n0 6755\n0 4755\n2755\n";
+    assert_eq!(free, set, "without belljar they are set");
+    let seen = inside(&project, script);
+    let refused = "1 644\n1 644\n1 644\n";
+    assert!(seen.starts_with(refused), "{seen}");
+    outside(&project, "rm -r free");
+    let ran = project.belljar(["run", "--", "sh", "-c", script]);
+    assert!(ran.exits(0).stdout.starts_with(refused), "{ran}");
+    let exported = outside(
+        &project,
+        "find . -perm /6000; stat -c %a out4755 out2755 out6755",
+    );
+    assert_eq!(exported, "644\n644\n644\n");
 }
 
 /// A socket that lies in the tree, or in the abstract space of the host, answers nobody inside.
