@@ -4,10 +4,11 @@
 //! gives the exit code.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use belljar_model::exit;
 use belljar_sandbox::SetupError;
+use nix::errno::Errno;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,26 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// The kernel's answer by name, as all of belljar's errors have it.
+pub fn answer(e: &io::Error) -> String {
+    match e.raw_os_error().map(Errno::from_raw) {
+        Some(errno) => format!("{errno:?} ({})", errno.desc()),
+        None => e.to_string(),
+    }
+}
+
+/// What became of a text for stdout. A reader that closed the pipe has had enough: no error.
+pub fn on_stdout(written: io::Result<()>) -> Result<(), CommandError> {
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::incomplete(format!(
+            "could not write to stdout: {}",
+            answer(&e)
+        ))
+        .hint("send it to a place that can be written and has room")),
+        _ => Ok(()),
+    }
+}
 
 impl From<SetupError> for CommandError {
     fn from(e: SetupError) -> Self {

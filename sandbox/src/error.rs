@@ -55,6 +55,9 @@ impl SetupError {
             None => error,
         };
         error.hint(match errno {
+            Errno::ENOENT if name.is_some_and(|n| n.as_bytes().contains(&b'/')) => {
+                "it, or the interpreter that its first line names, is not there inside: look with belljar run -- ls -l"
+            }
             Errno::ENOENT => {
                 "see which folders are in the PATH inside: belljar run -- sh -c 'echo $PATH'"
             }

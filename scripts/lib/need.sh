@@ -49,10 +49,13 @@ need_tools() {
     present "$probe" || case " ${missing[*]:-} " in *" $package "*) ;; *) missing+=("$package");; esac
   done <<<"$needs"
   if [ ${#missing[@]} -gt 0 ]; then
-    say "missing packages: ${missing[*]}; installing them with apt-get"
+    say "missing packages: ${missing[*]}"
+    local how="sudo apt-get install --no-install-recommends ${missing[*]}"
+    as_root true || die "only root may install them; run: $how"
+    say "installing them with apt-get"
     { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2; } ||
-      die "can't install here; as root: apt-get install ${missing[*]}"
+      die "apt-get could not install them; run: $how"
   fi
   command -v cargo >/dev/null || die "no cargo: install Rust with rustup, then run this again"
   cargo_tool cargo-nextest nextest

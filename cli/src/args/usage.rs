@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{Cli, Command};
-use crate::errors::CommandError;
+use crate::errors::{CommandError, on_stdout};
 
 /// What was typed, or why it can't be understood. `None` stands for help or the version, which
 /// has been printed.
@@ -16,8 +16,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Option<Command>
     match Cli::try_parse_from(&argv) {
         Ok(cli) => Ok(Some(cli.command)),
         Err(e) if !e.use_stderr() => {
-            // A closed pipe (`belljar --help | head -1`) is no error.
-            let _ = write!(anstream::stdout(), "{}", e.render().ansi());
+            let mut out = anstream::stdout();
+            let written = write!(out, "{}", e.render().ansi());
+            on_stdout(written.and_then(|()| out.flush()))?;
             Ok(None)
         }
         Err(e) => Err(explain(&e, argv.get(1).and_then(|a| a.to_str()))),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use belljar_model::{CleanDoc, DoctorFailure, Leftover, LeftoverKind, exit};
+use belljar_sandbox::launch::id::RunId;
 use belljar_sandbox::launch::sweep::Swept;
 use belljar_sandbox::launch::{cgroup, scratch};
 use belljar_sandbox::plan::{Caller, Real, SCRATCH, places};
@@ -12,7 +13,7 @@ use belljar_sandbox::plan::{Caller, Real, SCRATCH, places};
 use super::work::say;
 use crate::args::CleanArgs;
 use crate::config;
-use crate::errors::CommandError;
+use crate::errors::{CommandError, answer};
 
 /// Sweeps, and says what is gone.
 pub fn run(args: &CleanArgs) -> Result<ExitCode, CommandError> {
@@ -44,8 +45,7 @@ fn sweep(parents: &[PathBuf]) -> CleanDoc {
             name: name(id.name()),
         });
         doc.removed.extend(gone);
-        doc.alive
-            .extend(swept.alive.into_iter().map(|id| id.name()));
+        doc.alive.extend(swept.alive.into_iter().map(RunId::name));
         let failed = swept.failed.into_iter().map(|e| DoctorFailure {
             what: e.to_string(),
             fix: e.hint,
@@ -101,15 +101,16 @@ fn parents(named: Option<&Path>) -> Result<Vec<PathBuf>, CommandError> {
         .filter_map(|p| std::fs::canonicalize(p).ok())
         .collect();
     if let Some(named) = named {
-        let unusable = |why: &dyn std::fmt::Display| {
+        let unusable = |e: std::io::Error| {
             CommandError::usage(format!(
-                "can't use the scratch folder {}: {why}",
-                named.display()
+                "the scratch folder {} can't be used: {}",
+                named.display(),
+                answer(&e)
             ))
             .hint("name the folder that the run was given with `--scratch`")
         };
-        let path = std::fs::canonicalize(named).map_err(|e| unusable(&e))?;
-        std::fs::read_dir(&path).map_err(|e| unusable(&e))?;
+        let path = std::fs::canonicalize(named).map_err(unusable)?;
+        std::fs::read_dir(&path).map_err(unusable)?;
         parents.push(path);
     }
     let mut seen = std::collections::BTreeSet::new();

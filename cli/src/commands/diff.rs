@@ -1,7 +1,7 @@
 //! `belljar diff`: two files or trees of the host, by the engine that compares a pair.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, CommandError> {
         super::print(&crate::evidence::json(&differences))?;
     } else if !args.quiet {
         // stdout: what was asked for is the report.
-        let _ = write!(anstream::stdout(), "{}", text::compared(&differences));
+        super::print_styled(&text::compared(&differences))?;
     }
     let same = differences.gating().next().is_none();
     Ok(ExitCode::from(if same { exit::OK } else { exit::DIFFERS }))

@@ -57,9 +57,12 @@ fn unreadable(e: &EvidenceError) -> CommandError {
         EvidenceError::Refused { .. } => Class::Usage,
         _ => Class::Invalid,
     };
+    let hint = match e {
+        EvidenceError::Refused { .. } => {
+            Some("name a folder that `belljar run` or `belljar verify` wrote and you may read")
+        }
+        _ => e.hint(),
+    };
     let error = CommandError::new(class, e.to_string());
-    match e.hint() {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    hint.into_iter().fold(error, CommandError::hint)
 }

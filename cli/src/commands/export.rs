@@ -29,7 +29,7 @@ pub fn export(
     };
     let owner = give_to(host.owner);
     let folder = open_or_make(to, &host.root, owner).map_err(|e| {
-        let hint = e.hint().unwrap_or("name another folder with --export");
+        let hint = "name a folder that is there or can be made with --export";
         (e.to_string(), hint.to_owned())
     })?;
     // Wherever the outputs go: what a build wrote at the place of the evidence is never taken

@@ -14,7 +14,7 @@ use belljar_sandbox::plan::{Caller, Real, lacks_cache};
 
 use crate::args::InitArgs;
 use crate::config::NAME;
-use crate::errors::CommandError;
+use crate::errors::{CommandError, answer};
 use project::Project;
 
 /// Writes the file, or prints it.
@@ -67,8 +67,12 @@ fn write(path: &Path, text: &str) -> Result<(), CommandError> {
             CommandError::usage(format!("{} is there already", path.display()))
                 .hint("edit it, or take it away first; `belljar init --print` shows a new one")
         }
-        _ => CommandError::usage(format!("could not write {}: {e}", path.display()))
-            .hint("`belljar init --print` shows the file"),
+        _ => CommandError::usage(format!(
+            "could not write {}: {}",
+            path.display(),
+            answer(&e)
+        ))
+        .hint("`belljar init --print` shows the file"),
     })
 }
 

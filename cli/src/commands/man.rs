@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::args::{Cli, ManArgs};
-use crate::errors::CommandError;
+use crate::errors::{CommandError, answer};
 
 /// Prints the page of belljar itself, or writes all pages into a folder.
 pub fn run(args: &ManArgs) -> Result<ExitCode, CommandError> {
@@ -20,7 +20,8 @@ pub fn run(args: &ManArgs) -> Result<ExitCode, CommandError> {
     clap_mangen::generate_to(Cli::command(), dir)
         .map(|()| ExitCode::SUCCESS)
         .map_err(|e| {
-            CommandError::usage(format!("could not write into {}: {e}", dir.display()))
+            let why = answer(&e);
+            CommandError::usage(format!("could not write into {}: {why}", dir.display()))
                 .hint("name a folder that exists and may be written")
         })
 }

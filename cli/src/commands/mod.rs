@@ -18,7 +18,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::args::Command;
-use crate::errors::CommandError;
+use crate::errors::{CommandError, on_stdout};
 
 /// Does what was asked. Nothing to do is fine: help has been printed.
 pub fn dispatch(command: Option<Command>) -> Result<ExitCode, CommandError> {
@@ -46,13 +46,9 @@ fn print_styled(text: &str) -> Result<ExitCode, CommandError> {
     }
 }
 
-/// Writes a generated text to stdout. A reader that closed the pipe has had enough: no error.
+/// Writes a generated text to stdout.
 fn print(text: &[u8]) -> Result<ExitCode, CommandError> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::incomplete(
-            format!("could not write to stdout: {e}"),
-        )),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    on_stdout(out.write_all(text).and_then(|()| out.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

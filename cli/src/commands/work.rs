@@ -247,16 +247,23 @@ impl<'a> Work<'a> {
             let committed = staging.commit(&mut doc);
             committed.inspect_err(|e| unwritten(e).print()).is_ok()
         });
+        let printed = self.print(&doc);
         self.say(&doc, differences, written);
-        ExitCode::from(code(&doc, written))
+        ExitCode::from(code(&doc, written && printed))
+    }
+
+    /// What `--json` asked for; false where it could not be written.
+    fn print(&self, doc: &ResultDoc) -> bool {
+        if !self.prepared.voice.json {
+            return true;
+        }
+        super::print(&crate::evidence::json(doc))
+            .inspect_err(CommandError::print)
+            .is_ok()
     }
 
     fn say(&self, doc: &ResultDoc, differences: Option<&Differences>, written: bool) {
         let voice = self.prepared.voice;
-        if voice.json {
-            // A reader that closed the pipe has had enough.
-            let _ = super::print(&crate::evidence::json(doc));
-        }
         if let Some(failure) = &self.failure {
             failure.print();
         } else if !voice.quiet || doc.exit_code != 0 {

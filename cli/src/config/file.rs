@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nix::fcntl::OFlag;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use toml::de::DeTable;
@@ -20,7 +23,7 @@ use crate::args::values::{
     nearest,
 };
 use crate::args::{OnDenyArg, SourceArg, WorkspaceArg};
-use crate::errors::CommandError;
+use crate::errors::{CommandError, answer};
 
 /// The file's name.
 pub const NAME: &str = "belljar.toml";
@@ -100,12 +103,17 @@ pub fn find(named: Option<&Path>, workdir: &Path, root: &Path) -> Result<File, C
 fn load(path: &Path) -> Result<Option<String>, CommandError> {
     let unreadable = |e: &dyn fmt::Display| {
         CommandError::usage(format!("could not read {}: {e}", path.display()))
-            .hint("it must be a small text file that you may read")
+            .hint("it must be a small text file that you may read, in a folder that you may enter")
     };
-    let file = match std::fs::File::open(path) {
+    // A pipe of this name must not hold belljar up.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path);
+    let file = match opened {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(unreadable(&e)),
+        Err(e) => return Err(unreadable(&answer(&e))),
     };
     if !file.metadata().is_ok_and(|m| m.is_file()) {
         return Err(unreadable(&"it is no regular file"));
@@ -114,7 +122,7 @@ fn load(path: &Path) -> Result<Option<String>, CommandError> {
     match file.take(LARGEST + 1).read_to_string(&mut text) {
         Ok(n) if n as u64 > LARGEST => Err(unreadable(&"it is larger than 1 MiB")),
         Ok(_) => Ok(Some(text)),
-        Err(e) => Err(unreadable(&e)),
+        Err(e) => Err(unreadable(&answer(&e))),
     }
 }
 

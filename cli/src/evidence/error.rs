@@ -60,7 +60,7 @@ pub enum EvidenceError {
 }
 
 impl EvidenceError {
-    /// The one thing to do next.
+    /// The one thing to do next, where it was to be written.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused { errno, .. } => match errno {
@@ -71,14 +71,15 @@ impl EvidenceError {
                     Some("free some space or name a folder elsewhere with --evidence")
                 }
                 Errno::ENOTDIR | Errno::ELOOP => Some(
-                    "no part of the evidence folder inside the root folder may be a symbolic link",
+                    "the evidence folder and those above it must be folders, and inside the root folder no symbolic links",
                 ),
-                Errno::ENOENT => Some("name the folder that `belljar verify` wrote"),
-                _ => None,
+                _ => Some("name another folder with --evidence"),
             },
             Self::NotOurs { .. } => Some("move it away, or name another folder with --evidence"),
             Self::Busy { .. } => Some("give each command that runs at one time its own --evidence"),
-            Self::Malformed { .. } => Some("run the command again to write it anew"),
+            Self::Malformed { .. } => Some(
+                "run the command again to write it anew, or read it with the belljar that wrote it",
+            ),
             Self::Done | Self::Outside { .. } => None,
         }
     }

@@ -5,9 +5,10 @@ use std::fs::{self, FileTimes};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::mkfifo;
+use nix::unistd::{geteuid, mkfifo};
 
 use crate::SetupError;
 use crate::error::At;
@@ -22,7 +23,8 @@ pub(super) fn tree(from: &Path, to: &Path, hidden: &[PathBuf]) -> Result<(), Set
     while let Some(at) = todo.pop() {
         let step = "copy the source tree";
         let source = from.join(&at);
-        for entry in fs::read_dir(&source).step_at(step, source.as_path())? {
+        let listed = fs::read_dir(&source).step_at(step, source.as_path());
+        for entry in listed.map_err(|e| explained(e, &source))? {
             let entry = entry.step_at(step, source.as_path())?;
             let path = at.join(entry.file_name());
             if hidden.contains(path.as_path()) {
@@ -36,7 +38,9 @@ pub(super) fn tree(from: &Path, to: &Path, hidden: &[PathBuf]) -> Result<(), Set
                 folders.push((target, meta));
                 todo.push(path);
             } else {
-                file(&source, &target, &meta, &mut links).step_at(step, source.as_path())?;
+                file(&source, &target, &meta, &mut links)
+                    .step_at(step, source.as_path())
+                    .map_err(|e| explained(e, &source))?;
             }
         }
     }
@@ -45,6 +49,24 @@ pub(super) fn tree(from: &Path, to: &Path, hidden: &[PathBuf]) -> Result<(), Set
         finish(path, meta).step_at("copy the source tree", path.as_path())?;
     }
     Ok(())
+}
+
+/// With the way out.
+fn explained(e: SetupError, source: &Path) -> SetupError {
+    match e.errno {
+        Some(Errno::EACCES) => {
+            let owner = fs::symlink_metadata(source).map(|meta| meta.uid());
+            e.hint(if owner.is_ok_and(|uid| uid == geteuid().as_raw()) {
+                "a copy takes all of the source: make it readable with chmod u+rX"
+            } else {
+                "it is another user's, and a copy takes all of the source: move it out of there"
+            })
+        }
+        Some(Errno::ENOSPC | Errno::EDQUOT) => {
+            e.hint("name a folder on a disk with more room: --scratch DIR")
+        }
+        _ => e,
+    }
 }
 
 fn file(

@@ -114,7 +114,14 @@ impl PlanError {
             Self::NoCommand => {
                 "write it after `--`, as in `belljar verify -- make`, or as `command` into belljar.toml".into()
             }
-            Self::Unusable { what, .. } => format!("name a {what} that exists and may be entered"),
+            Self::Unusable { what, .. } => match *what {
+                "evidence folder" => {
+                    "name a folder that is there or can be made: --evidence artifacts".into()
+                }
+                "scratch folder" => "name a folder that exists and may be written: --scratch DIR".into(),
+                "path of --ro" => "name a path that exists and may be read".into(),
+                what => format!("name a {what} that exists and may be entered"),
+            },
             Self::System { .. } => "name the folder of one project".into(),
             Self::Outside { .. } => "leave --root out, or name a folder above the workdir".into(),
             Self::EvidenceAbove { .. } => {

@@ -41,7 +41,7 @@ pub struct Resolved {
 
 /// Makes the plan.
 pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Resolved, PlanError> {
-    let command = command(request, view)?;
+    let command = command(request, caller, view)?;
     check_globs(&request.outputs.globs)?;
     let places = places::places(&request.workdir, request.root.as_deref(), caller, view)?;
     let evidence = places::evidence(&request.evidence, &places, caller, view)?;
@@ -123,7 +123,7 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
     })
 }
 
-fn command(request: &Request, view: &dyn View) -> Result<Vec<OsText>, PlanError> {
+fn command(request: &Request, caller: &Caller, view: &dyn View) -> Result<Vec<OsText>, PlanError> {
     match &request.command {
         Command::Words(words) => match words.first() {
             Some(program) if !program.as_bytes().is_empty() => Ok(words.clone()),
@@ -132,7 +132,9 @@ fn command(request: &Request, view: &dyn View) -> Result<Vec<OsText>, PlanError>
         Command::Shell => {
             let bash = view.kind(Path::new("/usr/bin/bash")).is_some();
             let shell = if bash { "/usr/bin/bash" } else { "/bin/sh" };
-            Ok(vec![shell.into(), "-i".into()])
+            // Without a terminal there is nobody to prompt.
+            let interactive = caller.terminal.then(|| "-i".into());
+            Ok([shell.into()].into_iter().chain(interactive).collect())
         }
     }
 }

@@ -118,8 +118,14 @@ fn nothing_to_run() {
         let e = resolved(|r| r.command = Command::Words(words)).unwrap_err();
         assert_eq!(e, PlanError::NoCommand);
     }
-    let r = resolved(|r| r.command = Command::Shell).unwrap();
-    assert_eq!(r.plan.command, ["/usr/bin/bash".into(), "-i".into()]);
+    let mut caller = MadeUp::caller(&[]);
+    let shell = |caller: &Caller| {
+        let r = on(&host(), caller, |r| r.command = Command::Shell).unwrap();
+        r.plan.command
+    };
+    assert_eq!(shell(&caller), ["/usr/bin/bash".into()]);
+    caller.terminal = true;
+    assert_eq!(shell(&caller), ["/usr/bin/bash".into(), "-i".into()]);
 }
 
 #[test]
