@@ -135,7 +135,11 @@ impl From<SetupError> for CommandError {
         let made = Self::new(class, e.to_string());
         match e.hint {
             Some(hint) => made.hint(hint),
-            None => made.hint("`belljar doctor` tries each layer and names what is missing"),
+            None => made.hint(match e.errno {
+                Some(Errno::EMFILE) => "raise the limit on open files: ulimit -n 1024",
+                Some(Errno::EAGAIN) => "raise the limit on processes: ulimit -u",
+                _ => "`belljar doctor` tries each layer and names what is missing",
+            }),
         }
     }
 }

@@ -128,7 +128,7 @@ fn load(path: &Path) -> Result<Option<String>, CommandError> {
 
 /// Reads the text of a file at `path`.
 pub fn read(path: &Path, text: &str) -> Result<File, CommandError> {
-    let table = DeTable::parse(text).map_err(|e| explain(path, text, &e, None))?;
+    let table = DeTable::parse(text).map_err(|e| malformed(path, text, &e))?;
     unknown(path, text, table.get_ref())?;
     let mut file: File =
         toml::from_str(text).map_err(|e| explain(path, text, &e, key_at(table.get_ref(), &e)))?;
@@ -194,6 +194,14 @@ fn key_at<'a>(table: &'a DeTable<'_>, e: &toml::de::Error) -> Option<&'a str> {
         .iter()
         .find(|(key, value)| key.span().start <= at.start && at.end <= value.span().end)
         .map(|(key, _)| key.get_ref().as_ref())
+}
+
+/// The parser's words, none of which is a hint.
+fn malformed(path: &Path, text: &str, e: &toml::de::Error) -> CommandError {
+    let at = e.span().map_or(1, |span| line(text, span.start));
+    let why = e.message().trim_end().replace('\n', ", ");
+    CommandError::usage(format!("{} line {at}: {why}", path.display()))
+        .hint("`belljar init --print` shows a file that is well formed")
 }
 
 fn explain(path: &Path, text: &str, e: &toml::de::Error, key: Option<&str>) -> CommandError {

@@ -40,6 +40,10 @@ impl Stop {
         }
         let before = SigSet::thread_get_mask().step(step)?;
         set.thread_block().step(step)?;
+        // A file at the caller's limit (`ulimit -f`) is an error of that file, not belljar's end.
+        let mut too_large = SigSet::empty();
+        too_large.add(Signal::SIGXFSZ);
+        too_large.thread_block().step(step)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Self {
             fd: SignalFd::with_flags(&set, flags).step(step)?,

@@ -61,7 +61,14 @@ pub(super) fn find(
     };
     let mut seen = BTreeSet::new();
     let path = caller.var("PATH").unwrap_or_default();
-    for dir in std::env::split_paths(path) {
+    let folders = std::env::split_paths(path).filter(|_| !path.is_empty());
+    for dir in folders {
+        // An empty entry stands for the current folder.
+        let dir = if dir.as_os_str().is_empty() {
+            ".".into()
+        } else {
+            dir
+        };
         if seen.insert(dir.clone()) && !SYSTEM.iter().any(|s| dir == Path::new(s)) {
             search.entry(&dir);
         }

@@ -365,6 +365,30 @@ fn folders_that_can_not_serve() {
 }
 
 #[test]
+fn limits_of_the_callers_shell() {
+    let project = small();
+    let limited = |limit: &str| {
+        let belljar = belljar_tests::belljar_bin();
+        let line = format!(
+            "ulimit {limit} && exec '{}' run -- seq 100000",
+            belljar.display()
+        );
+        Ran::of(project.command("bash").args(["-c", &line]))
+    };
+    is_one_sentence(limited("-n 20").exits(125), "EMFILE (", "ulimit -n");
+    is_one_sentence(limited("-u 1").exits(125), "EAGAIN (", "ulimit -u");
+    is_one_sentence(limited("-f 200").exits(6), "EFBIG (", "--evidence");
+}
+
+#[test]
+fn a_path_that_is_not_set() {
+    let project = small();
+    let mut belljar = project.belljar_command(["run", "--", "/bin/true"]);
+    let ran = Ran::of(belljar.env_remove("PATH"));
+    assert!(!ran.exits(0).stderr.contains("of your PATH"), "{ran}");
+}
+
+#[test]
 fn a_command_whose_interpreter_is_not_there() {
     let project = small();
     project.write("build.sh", "#!/nowhere/sh\n");

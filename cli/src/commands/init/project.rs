@@ -15,7 +15,7 @@ pub(super) struct Project {
     pub(super) cache: Option<CacheKind>,
     /// Where its outputs are, if they are not simply what is new.
     pub(super) output: Option<&'static str>,
-    /// Whether it is under git.
+    /// Whether what git ignores can be hidden from the build.
     pub(super) git: bool,
 }
 
@@ -70,7 +70,9 @@ impl Project {
             Self::plain("a folder with no build that is known here")
         };
         let top = dir.canonicalize().unwrap_or_default();
-        let git = top.ancestors().any(|d| d.join(".git").exists());
+        // Without a lock file nothing but the installed packages will do, and git ignores those.
+        let installed = has("node_modules") && !has("package-lock.json");
+        let git = !installed && top.ancestors().any(|d| d.join(".git").exists());
         Self { git, ..found }
     }
 

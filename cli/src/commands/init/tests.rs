@@ -36,6 +36,11 @@ fn what_is_written_is_understood_and_small() {
             ("package.json", "{\"scripts\": {\"build\": \"x\"}}"),
             ("package-lock.json", ""),
         ],
+        &[
+            ("package.json", "{\"scripts\": {\"build\": \"x\"}}"),
+            ("node_modules/x", ""),
+            (".git/HEAD", ""),
+        ],
         &[("package.json", "{}")],
         &[("pyproject.toml", "")],
         &[("README", "")],

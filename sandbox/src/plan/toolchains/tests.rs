@@ -318,8 +318,7 @@ fn home_folders_and_the_unknown_are_never_mounted() {
             "/home/ada/.pyenv",
             ".",
             "rel/bin",
-            "/snap/bin",
-            ""
+            "/snap/bin"
         ]
     );
 }
