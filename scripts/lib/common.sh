@@ -8,3 +8,6 @@ test_cache() { echo "${BELLJAR_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bellj
 
 # place FOLDER TARGET: moves a finished folder to its place, unless another run was faster.
 place() { mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ]; }
+
+# host: the target that programs are built for, which names their folder below target/.
+host() { rustc --print host-tuple; }

@@ -23,19 +23,24 @@ pub fn repository() -> PathBuf {
     dir
 }
 
-/// The program under test: `BELLJAR_BIN`, else the one that Cargo built for development.
+/// The program under test: `BELLJAR_BIN`, else the one that Cargo put beside the tests.
 ///
 /// # Panics
 /// If there is none.
 pub fn belljar_bin() -> PathBuf {
-    let bin = std::env::var_os("BELLJAR_BIN")
-        .map_or_else(|| repository().join("target/debug/belljar"), PathBuf::from);
+    let bin = std::env::var_os("BELLJAR_BIN").map_or_else(beside_the_tests, PathBuf::from);
     assert!(
         bin.is_file(),
         "{} is missing: scripts/test builds it",
         bin.display()
     );
     bin
+}
+
+/// Tests are in `deps/`, below the folder of the programs.
+fn beside_the_tests() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("belljar")
 }
 
 /// Who runs belljar.

@@ -1,7 +1,8 @@
 //! Another kernel, in an emulated machine that lives for one command.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
+use crate::project::belljar_bin;
 use crate::{Ran, repository};
 
 /// The kernel series that the vm tier covers, with the Landlock ABI that each has.
@@ -30,18 +31,18 @@ impl Vm {
         let mut vm = Self::of(series);
         vm.command
             .arg("-f")
-            .arg(format!("{}:/bin/belljar", static_belljar().display()));
+            .arg(format!("{}:/bin/belljar", belljar_bin().display()));
         vm
     }
 
     /// The same with the sandbox crate's tests of budgets, linked statically, at `/bin/budget`:
-    /// `BELLJAR_STATIC_BUDGET`.
+    /// `BELLJAR_BUDGET_TEST`.
     ///
     /// # Panics
     /// If that names none.
     pub fn with_budget_tests(series: &str) -> Self {
-        let bin = std::env::var("BELLJAR_STATIC_BUDGET")
-            .expect("BELLJAR_STATIC_BUDGET: scripts/test builds and names it");
+        let bin = std::env::var("BELLJAR_BUDGET_TEST")
+            .expect("BELLJAR_BUDGET_TEST: scripts/test builds and names it");
         Self::of(series).file(&bin, "/bin/budget")
     }
 
@@ -61,18 +62,4 @@ impl Vm {
         ran.stdout = ran.stdout.replace('\r', "");
         ran
     }
-}
-
-/// The statically linked program: `BELLJAR_STATIC_BIN`.
-fn static_belljar() -> PathBuf {
-    let bin = std::env::var_os("BELLJAR_STATIC_BIN").map_or_else(
-        || repository().join("target/static/x86_64-unknown-linux-gnu/debug/belljar"),
-        PathBuf::from,
-    );
-    assert!(
-        bin.is_file(),
-        "{} is missing: scripts/test builds it",
-        bin.display()
-    );
-    bin
 }

@@ -1,7 +1,9 @@
 //! The launcher: a small, single-threaded process between supervisor and init. It makes the
-//! namespaces, writes their id maps, and stays to reap init, so that its end means that every
-//! process inside is gone.
+//! namespaces, writes their id maps, and stays to reap init, after which every process inside is
+//! gone. It says so before it ends, since its end also takes the sandbox's mounts down, for which
+//! nobody has to wait.
 
+use std::fs;
 use std::path::Path;
 
 use belljar_model::{Label, Plan};
@@ -14,7 +16,7 @@ use super::hints;
 use super::ids::{Mapping, namespace_of, write_maps};
 use super::init::{self, Job};
 use super::trees::Trees;
-use super::wire::{Channel, FromInit};
+use super::wire::{Channel, FromInit, Spent};
 use super::workspace;
 use crate::SetupError;
 use crate::capture::Rung;
@@ -113,6 +115,8 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     }
     // Only init and the build may hold the inner ends, so that their deaths show as EOF.
     drop(job);
+    // Kept alive past init's end; where it can't be had, init takes the mounts down as it ends.
+    let _mounts = fs::File::open(format!("/proc/{pid}/ns/mnt"));
     nix::unistd::write(&go, b"m").step("tell init of the id maps")?;
     // While init puts the root together.
     let prepared = workspace::prepare(brief.rung, brief.host, brief.scratch, brief.mapping);
@@ -124,5 +128,16 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
     prepared?;
     nix::unistd::write(&go, b"s").step("tell init of the scratch folder")?;
     // `go` stays open: its end tells init that this process is gone.
-    wait4(pid).step("wait for init").map(drop)
+    let (_, usage) = wait4(pid).step("wait for init")?;
+    channel
+        .send(&FromInit::Gone(Spent {
+            user_ms: millis(usage.ru_utime),
+            system_ms: millis(usage.ru_stime),
+            peak_memory_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        }))
+        .step("report the end to the supervisor")
+}
+
+fn millis(t: libc::timeval) -> u64 {
+    u64::try_from(t.tv_sec * 1000 + t.tv_usec / 1000).unwrap_or(0)
 }

@@ -11,7 +11,7 @@ use super::ids::Mapping;
 use super::launcher::{self, Brief};
 use super::scratch::Scratch;
 use super::streams::{self, Sink};
-use super::supervise::Supervisor;
+use super::supervise::{Remains, Supervisor};
 use super::terminal::Terminal;
 use super::wire::Channel;
 use super::workspace::{OVERLAY_STEP, ladder};
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub workspace: Workspace,
     /// The scratch folder that holds the workspace, until it is dropped.
     pub scratch: Option<Scratch>,
+    /// Waits, when it is dropped, until the last mount of the sandbox is gone.
+    _remains: Remains,
 }
 
 /// One command's use of the sandbox.
@@ -195,6 +197,7 @@ impl<'a> Session<'a> {
             selftest: ended.selftest,
             workspace,
             scratch: Some(scratch),
+            _remains: ended.remains,
         })
     }
 }

@@ -18,7 +18,7 @@ use super::budgets::Budgeter;
 use super::cgroup::Leaf;
 use super::stop::{Asked, Stop};
 use super::streams::{Ends, Sink, resize};
-use super::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild, ToInit};
+use super::wire::{BuildReport, Channel, FromBuild, FromInit, Spent, ToBuild, ToInit};
 use super::{layers, require};
 use crate::clock::Skewer;
 use crate::error::At;
@@ -44,6 +44,19 @@ pub(super) struct Ended {
     pub(super) selftest: Vec<Probe>,
     pub(super) written: OwnedFd,
     pub(super) started_ns: i64,
+    pub(super) remains: Remains,
+}
+
+/// A launcher that has nothing more to say. Dropping this waits for its end, after which no mount
+/// of the sandbox is left. Must be dropped by the thread that started it.
+#[derive(Debug)]
+pub(super) struct Remains(Pid);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        // Nothing can be done about a child that is not there.
+        let _ = wait4(self.0);
+    }
 }
 
 pub(super) struct Supervisor<'a> {
@@ -67,6 +80,8 @@ pub(super) struct Supervisor<'a> {
     written: Option<OwnedFd>,
     failure: Option<SetupError>,
     status: Option<i32>,
+    /// Known once every process inside is gone.
+    spent: Option<Spent>,
     /// Why belljar ends the run, and when it stops asking politely.
     ending: Option<(EndedBy, Instant)>,
 }
@@ -111,6 +126,7 @@ impl<'a> Supervisor<'a> {
             written: None,
             failure: None,
             status: None,
+            spent: None,
             ending: None,
         })
     }
@@ -129,7 +145,7 @@ impl<'a> Supervisor<'a> {
         self.finish(sink)
     }
 
-    /// Waits for something and handles it; true once the launcher has ended.
+    /// Waits for something and handles it; true once every process inside is gone.
     fn turn(&mut self, sink: &mut dyn Sink, stop: &Stop) -> Result<bool, SetupError> {
         let input = std::io::stdin();
         let mut fds = vec![
@@ -202,7 +218,7 @@ impl<'a> Supervisor<'a> {
         if hit(pending) {
             self.ends.write_input();
         }
-        Ok(ready[0])
+        Ok(ready[0] || self.spent.is_some())
     }
 
     /// How long nothing can come due.
@@ -247,6 +263,7 @@ impl<'a> Supervisor<'a> {
                 }
             }
             FromInit::Ended { status } => self.status = Some(status),
+            FromInit::Gone(spent) => self.spent = Some(spent),
         }
     }
 
@@ -388,9 +405,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn finish(mut self, sink: &mut dyn Sink) -> Result<Ended, SetupError> {
-        let (_, usage) = wait4(self.launcher).step("wait for the launcher")?;
+        let remains = Remains(self.launcher);
         // What was said before the end is still in the sockets and pipes.
-        while self.to_init.is_some() {
+        while self.to_init.is_some() && self.spent.is_none() {
             self.hear_init();
         }
         while self.to_build.is_some() {
@@ -426,7 +443,8 @@ impl<'a> Supervisor<'a> {
             .written
             .ok_or_else(|| SetupError::refused(step, "it never came"))?;
         let log = self.egress.finish();
-        let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+        // A launcher that was killed did not say.
+        let used = self.spent.unwrap_or_default();
         let (exit, signal) = split(self.status);
         let by_itself = match (exit, signal) {
             // A build that did not notice left what fitted.
@@ -467,9 +485,12 @@ impl<'a> Supervisor<'a> {
                 },
                 usage: Usage {
                     wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-                    user_ms: millis(usage.ru_utime),
-                    system_ms: millis(usage.ru_stime),
-                    peak_memory_bytes: spent.usage.peak_memory_bytes.unwrap_or(peak),
+                    user_ms: used.user_ms,
+                    system_ms: used.system_ms,
+                    peak_memory_bytes: spent
+                        .usage
+                        .peak_memory_bytes
+                        .unwrap_or(used.peak_memory_bytes),
                     throttled_ms: spent.usage.throttled_ms,
                     waited_cpu_ms: spent.usage.waited_cpu_ms,
                     waited_memory_ms: spent.usage.waited_memory_ms,
@@ -484,6 +505,7 @@ impl<'a> Supervisor<'a> {
             selftest: inside.probes,
             written,
             started_ns: self.started_ns,
+            remains,
         })
     }
 }
@@ -501,10 +523,6 @@ fn is_full(written: &OwnedFd) -> bool {
     const ROOM: u64 = 64 << 10;
     nix::sys::statvfs::fstatvfs(written)
         .is_ok_and(|fs| fs.blocks_available().saturating_mul(fs.fragment_size()) < ROOM)
-}
-
-fn millis(t: libc::timeval) -> u64 {
-    u64::try_from(t.tv_sec * 1000 + t.tv_usec / 1000).unwrap_or(0)
 }
 
 fn now_ns(clock: ClockId) -> i64 {

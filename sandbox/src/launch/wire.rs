@@ -44,6 +44,17 @@ pub(crate) enum FromInit {
     Listener,
     /// The build's first process ended with this wait status.
     Ended { status: i32 },
+    /// The launcher's last word: init was reaped, so every process inside is gone, and nothing more
+    /// can come from it.
+    Gone(Spent),
+}
+
+/// What init and all that it reaped have used (getrusage(2)).
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Spent {
+    pub(crate) user_ms: u64,
+    pub(crate) system_ms: u64,
+    pub(crate) peak_memory_bytes: u64,
 }
 
 /// Build to supervisor, before its exec.

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -184,14 +184,9 @@ impl Server {
             .find_map(|row| askers.get(&row.socket).cloned())
     }
 
-    /// Queries that found the socket's queue full.
-    fn dropped(&mut self) -> u64 {
-        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-        let rows = self.rows();
-        let row = rows
-            .iter()
-            .find(|r| r.ip == Some(own.ip()) && r.port == PORT);
-        row.map_or(0, |r| r.dropped)
+    /// Queries that found the socket's queue full; one where that is not known.
+    fn dropped(&self) -> u64 {
+        crate::sys::net::dropped(self.socket.as_fd()).map_or(1, u64::from)
     }
 
     fn rows(&mut self) -> Vec<Row> {
@@ -211,28 +206,18 @@ impl Server {
 /// A line of `/proc/net/udp` or `udp6`.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
-    /// The local address; absent for IPv6.
-    ip: Option<IpAddr>,
     /// The local port.
     port: u16,
     /// The socket's number.
     socket: u64,
-    /// Datagrams that found no room.
-    dropped: u64,
 }
 
 fn parse_row(line: &str) -> Option<Row> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
-    let (ip, port) = fields.get(1)?.split_once(':')?;
-    let ip = (ip.len() == 8)
-        .then(|| u32::from_str_radix(ip, 16))
-        .transpose();
+    let (_, port) = fields.get(1)?.split_once(':')?;
     Some(Row {
-        // The table has the bytes as they lie in memory.
-        ip: ip.ok()?.map(|ip| IpAddr::from(ip.to_ne_bytes())),
         port: u16::from_str_radix(port, 16).ok()?,
         socket: fields.get(9)?.parse().ok()?,
-        dropped: fields.get(12)?.parse().ok()?,
     })
 }
 
@@ -244,11 +229,23 @@ mod tests {
     fn a_row_of_the_kernels_table() {
         let line = " 3027: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 188198 2 00000000c6b2b6b8 5";
         let row = parse_row(line).unwrap();
-        assert_eq!(row.ip, Some(IpAddr::from([127, 0, 0, 1])));
-        assert_eq!((row.port, row.socket, row.dropped), (53, 188_198, 5));
+        assert_eq!((row.port, row.socket), (53, 188_198));
         let six = "  1: 00000000000000000000000001000000:14E9 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 42 2 0 0";
         let row = parse_row(six).unwrap();
-        assert_eq!((row.ip, row.port, row.socket), (None, 5353, 42));
+        assert_eq!((row.port, row.socket), (5353, 42));
         assert_eq!(parse_row("sl local_address"), None);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert_eq!(crate::sys::net::dropped(socket.as_fd()), Ok(0));
+        let to = socket.local_addr().unwrap();
+        // More than any default receive buffer takes.
+        for _ in 0..2000 {
+            sender.send_to(&[0; 1400], to).unwrap();
+        }
+        assert!(crate::sys::net::dropped(socket.as_fd()).unwrap() > 0);
     }
 }

@@ -83,26 +83,19 @@ fn only_loopback() -> bool {
 /// Looks for a descriptor, other than the three streams, that the command would get.
 fn kept_descriptor() -> Result<()> {
     let unreadable = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    for entry in std::fs::read_dir("/proc/self/fdinfo").map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let number = entry.file_name().to_string_lossy().parse::<u32>();
-        let info = std::fs::read_to_string(entry.path());
-        // Closed meanwhile: the listing's own.
-        let (Ok(3..), Ok(info)) = (number, info) else {
+    for entry in std::fs::read_dir("/proc/self/fd").map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let Ok(number @ 3..) = name.to_string_lossy().parse() else {
             continue;
         };
-        if !closes_on_exec(&info) {
-            return Ok(());
+        match crate::sys::process::closes_on_exec(number) {
+            Ok(false) => return Ok(()),
+            // Closed meanwhile: the listing's own.
+            Ok(true) | Err(Errno::EBADF) => {}
+            Err(e) => return Err(e),
         }
     }
     Err(Errno::ENOENT)
-}
-
-/// `flags:\t02100002`, in octal.
-fn closes_on_exec(info: &str) -> bool {
-    let flags = info.lines().find_map(|l| l.strip_prefix("flags:"));
-    let flags = flags.and_then(|f| i32::from_str_radix(f.trim(), 8).ok());
-    flags.is_some_and(|f| f & libc::O_CLOEXEC != 0)
 }
 
 #[cfg(test)]

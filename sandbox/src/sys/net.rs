@@ -21,6 +21,24 @@ pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Datagrams that this socket had no room for: `SO_MEMINFO` of socket(7), since Linux 4.12.
+pub fn dropped(socket: BorrowedFd<'_>) -> Result<u32> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    let mut info = [0u32; DROPS + 1];
+    let mut len = length(&[0; (DROPS + 1) * size_of::<u32>()])?;
+    // SAFETY: the kernel writes at most `len` bytes, the size of `info`.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(rc).map(|_| info[DROPS])
+}
+
 /// connect(2) with these bytes.
 pub fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     let len = length(address)?;

@@ -147,6 +147,13 @@ pub fn set_controlling_tty(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
+/// Whether execve(2) closes this descriptor.
+pub fn closes_on_exec(number: std::os::fd::RawFd) -> Result<bool> {
+    // SAFETY: no pointers; a number that is no descriptor is EBADF.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    Ok(flags & libc::FD_CLOEXEC != 0)
+}
+
 /// Takes a descriptor that the kernel installed for this process with a message (SCM_RIGHTS).
 pub(crate) fn own_received(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
     use std::os::fd::FromRawFd;
@@ -172,4 +179,24 @@ pub fn reset_signals() -> Result<()> {
 pub fn set_domain_name(name: &str) -> Result<()> {
     // SAFETY: pointer and length are of one string, which outlives the call.
     Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn what_exec_closes_is_told() {
+        let (read, write) = std::io::pipe().unwrap();
+        assert_eq!(closes_on_exec(read.as_raw_fd()), Ok(true));
+        let kept = nix::fcntl::fcntl(
+            &write,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+        );
+        assert_eq!(kept, Ok(0));
+        assert_eq!(closes_on_exec(write.as_raw_fd()), Ok(false));
+        assert_eq!(closes_on_exec(-1), Err(Errno::EBADF));
+    }
 }

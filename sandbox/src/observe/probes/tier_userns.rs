@@ -172,10 +172,3 @@ fn a_local_socket_that_answers_is_a_hole() {
     drop(listener);
     assert_eq!(local(name), Err(Errno::ECONNREFUSED));
 }
-
-#[test]
-fn the_flags_of_a_descriptor() {
-    assert!(closes_on_exec("pos:\t0\nflags:\t02100002\nmnt_id:\t1\n"));
-    assert!(!closes_on_exec("pos:\t0\nflags:\t0100002\nmnt_id:\t1\n"));
-    assert!(!closes_on_exec(""));
-}
