@@ -25,6 +25,8 @@ pub enum Layer {
     TimeNamespace,
     /// The same `rlimits` for every run.
     ResourceLimits,
+    /// The same nice value, scheduling policy and the like for every run.
+    Scheduling,
     /// All capability sets empty, locked.
     Capabilities,
     /// `no_new_privs`.
@@ -45,7 +47,7 @@ pub enum Layer {
 
 impl Layer {
     /// All layers in the order of trust.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -55,6 +57,7 @@ impl Layer {
         Self::CgroupNamespace,
         Self::TimeNamespace,
         Self::ResourceLimits,
+        Self::Scheduling,
         Self::Capabilities,
         Self::NoNewPrivs,
         Self::Landlock,
@@ -77,6 +80,7 @@ impl Layer {
             Self::CgroupNamespace => "cgroup-namespace",
             Self::TimeNamespace => "time-namespace",
             Self::ResourceLimits => "resource-limits",
+            Self::Scheduling => "scheduling",
             Self::Capabilities => "capabilities",
             Self::NoNewPrivs => "no-new-privs",
             Self::Landlock => "landlock",

@@ -154,7 +154,7 @@ fn exec(job: &Job<'_>) -> Result<std::convert::Infallible, Errno> {
         .map(|v| v.value.clone())
         .unwrap_or_default();
     reset_signals()?;
-    job.mask.thread_set_mask()?;
+    nix::sys::signal::SigSet::empty().thread_set_mask()?;
     let mut worst = Errno::ENOENT;
     for candidate in candidates(name, path.as_os_str()) {
         let file = c(&candidate)?;

@@ -55,8 +55,8 @@ pub(super) struct Job<'a> {
     pub(super) build: BuildSide,
     /// Takes a byte once the id maps are written, and one once the scratch folder is prepared.
     pub(super) ready: OwnedFd,
-    /// The signal mask that the build starts with.
-    pub(super) mask: SigSet,
+    /// What the launcher could do about the caller's rank among processes.
+    pub(super) scheduling: LayerReport,
 }
 
 /// Runs init to its end; does not return.
@@ -232,6 +232,7 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
     let own = nix::unistd::getegid();
     let further = further.iter().filter(|g| **g != own).count();
     layers.push(groups(job.privileged, further));
+    layers.push(job.scheduling.clone());
     Ok(layers)
 }
 

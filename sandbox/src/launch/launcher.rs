@@ -8,7 +8,7 @@ use std::path::Path;
 
 use belljar_model::{Label, Plan};
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 
 use super::build::BuildSide;
 use super::cgroup::Leaf;
@@ -36,8 +36,6 @@ pub(super) struct Brief<'a> {
     pub(super) scratch: &'a Path,
     pub(super) leaf: Option<&'a Leaf>,
     pub(super) offset_s: i64,
-    /// The caller's signal mask, which the build gets.
-    pub(super) mask: SigSet,
 }
 
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
@@ -67,6 +65,8 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         // Impossible once the user namespace is made.
         nix::unistd::setgroups(&[]).step("drop the supplementary groups")?;
     }
+    // While the caller's rights are whole.
+    let scheduling = super::scheduling::set_fixed();
     let trees = brief
         .mapping
         .privileged
@@ -85,7 +85,7 @@ fn launch(brief: &Brief<'_>, channel: &Channel, build: BuildSide) -> Result<(), 
         channel: Channel(channel.0.try_clone().step("copy a descriptor")?),
         build,
         ready,
-        mask: brief.mask,
+        scheduling,
     };
     // Born in its cgroup where the kernel can; else it joins, below, while it waits for its maps.
     let born = brief

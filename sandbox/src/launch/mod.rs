@@ -20,6 +20,7 @@ mod remove;
 mod require;
 pub mod rlimits;
 mod root;
+mod scheduling;
 pub mod scratch;
 pub mod seccomp;
 mod session;

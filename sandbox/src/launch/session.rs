@@ -153,7 +153,6 @@ impl<'a> Session<'a> {
             scratch: scratch.path(),
             leaf: leaf.as_ref(),
             offset_s,
-            mask: stop.mask_before(),
         };
         let launcher = match clone_process(0).step("start the launcher")? {
             Cloned::Child => {

@@ -13,7 +13,6 @@ use crate::error::At;
 #[derive(Debug)]
 pub struct Stop {
     fd: SignalFd,
-    before: SigSet,
 }
 
 /// What was asked.
@@ -38,22 +37,16 @@ impl Stop {
         ] {
             set.add(signal);
         }
-        let before = SigSet::thread_get_mask().step(step)?;
         set.thread_block().step(step)?;
         // A file at the caller's limit (`ulimit -f`) is an error of that file, not belljar's end.
         let mut too_large = SigSet::empty();
         too_large.add(Signal::SIGXFSZ);
         too_large.thread_block().step(step)?;
+        crate::sys::signal::hear_of_children().step(step)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Self {
             fd: SignalFd::with_flags(&set, flags).step(step)?,
-            before,
         })
-    }
-
-    /// The mask before, for the build.
-    pub(super) fn mask_before(&self) -> SigSet {
-        self.before
     }
 
     /// What was asked since the last look, if anything.

@@ -14,6 +14,7 @@ pub(crate) mod probe;
 pub mod process;
 pub mod ptrace;
 pub mod random;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

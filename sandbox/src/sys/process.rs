@@ -172,6 +172,19 @@ pub fn reset_signals() -> Result<()> {
         // SAFETY: the default action runs no code of this process.
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
     }
+    // The real-time ones, which the typed list lacks. The first two are the C library's own, which
+    // refuses to touch them: a caller may have left them ignored all the same.
+    for signal in 32..=64 {
+        const SET_BYTES: usize = 8;
+        // The kernel's struct: handler (SIG_DFL is 0), flags, restorer, mask.
+        let default = [0u64; 4];
+        let none = std::ptr::null_mut::<u64>();
+        let action = default.as_ptr();
+        // SAFETY: `default` is as large as the kernel's struct and lives through the call, which
+        // runs no code of this process.
+        let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action, none, SET_BYTES) };
+        Errno::result(ret)?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! pidfd_send_signal(2): a signal that can't reach the wrong process.
+//! pidfd_send_signal(2), a signal that can't reach the wrong process; rt_sigaction(2).
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -19,4 +19,12 @@ pub fn pidfd_kill(pidfd: BorrowedFd<'_>) -> Result<()> {
         )
     };
     Errno::result(ret).map(drop)
+}
+
+/// SIGCHLD back to its default. Ignored, as a caller may leave it, it is never sent, and ended
+/// children are nobody's to wait for.
+pub fn hear_of_children() -> Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
 }

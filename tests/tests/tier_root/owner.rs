@@ -146,3 +146,55 @@ fn later_mounts_of_the_host_stay_outside() {
     let ran = apart(&project, "shared", script);
     assert_eq!(ran.exits(0).stdout, "late\nfirst\n", "{ran}");
 }
+
+/// Attack case 68: root may set back what a user may not.
+#[test]
+fn case_68_a_strange_rank_of_root_is_not_passed_on() {
+    let project = project();
+    let script = "nice; chrt -p $$ | sed 's/.*: //'; cat /proc/self/oom_score_adj";
+    let strange = |command: &[&str]| {
+        let line = "echo 300 >/proc/self/oom_score_adj; renice -n -7 -p $$ >/dev/null; exec chrt -f 5 \"$@\"";
+        Ran::of(project.command("sh").args(["-c", line, "sh"]).args(command))
+    };
+    let free = strange(&["sh", "-c", script]);
+    assert_eq!(free.exits(0).stdout, "-7\nSCHED_FIFO\n5\n300\n", "{free}");
+    let belljar = belljar_bin();
+    let belljar = belljar.to_str().expect("a path");
+    let run = [
+        "run",
+        "-q",
+        "--no-export",
+        "--require",
+        "scheduling",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let ran = strange(&[&[belljar], &run[..]].concat());
+    assert_eq!(ran.exits(0).stdout, "0\nSCHED_OTHER\n0\n0\n", "{ran}");
+}
+
+/// Attack case 4: groups that a user can't drop are shown as nobody's, and said.
+#[test]
+fn case_4_further_groups_are_dropped_or_said() {
+    let project = project();
+    let root = Ran::of(
+        project
+            .command("setpriv")
+            .args(["--groups", "4,24"])
+            .arg(belljar_bin())
+            .args(["run", "-q", "--", "id", "-G"]),
+    );
+    assert_eq!(root.exits(0).stdout, "1000\n", "{root}");
+    let own = "mkdir tree && chown 12345:12345 tree && cd tree";
+    let user = "setpriv --reuid=12345 --regid=12345 --groups 4,24";
+    let script = format!("{own}; {user} $1 run -q --no-export -- id -G; cat artifacts/result.json");
+    let ran = apart(&project, "private", &script);
+    let (ids, result) = ran.exits(0).stdout.split_once('\n').expect("two parts");
+    assert_eq!(ids, "1000 65534", "{ran}");
+    let result: serde_json::Value = serde_json::from_str(result).expect("result.json");
+    let layers = result["runs"][0]["layers"].as_array().expect("layers");
+    let groups = layers.iter().find(|l| l["layer"] == "supplementary-groups");
+    assert_eq!(groups.expect("groups")["got"], "2, shown as nogroup");
+}
