@@ -66,11 +66,12 @@ fn prepare(
     // Whatever setarch(8) the caller sits in.
     nix::sys::personality::set(nix::sys::personality::Persona::empty())
         .step("reset the personality")?;
+    let queues = super::root::queues();
     // From here on nothing outside belongs to the build: mounts, network and names are the outer
     // namespace's.
     unshare(CloneFlags::CLONE_NEWUSER).step("make the build's own user namespace")?;
     write_own_maps(job.host.owner)?;
-    let mut layers = super::walls::before_filters()?;
+    let mut layers = super::walls::before_filters(queues.as_ref())?;
     let base = crate::clock::CanaryBase::take().step("read the clocks")?;
     super::walls::filters()?;
     sealed.read().step("wait for the walls of init")?;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
-use belljar_model::{Label, Layer, LayerReport, Plan, Streams};
+use belljar_model::{Label, Layer, LayerReport, Plan, State, Streams};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -211,7 +211,15 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
         LayerReport::full(Layer::UtsNamespace, "own"),
     ];
     layers.push(match unshare(CloneFlags::CLONE_NEWCGROUP) {
-        Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
+        Ok(()) => match super::cgroup::view::show(&job.plan.budgets) {
+            Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
+            Err(e) => LayerReport {
+                state: State::Partial,
+                wanted: "own, shown".into(),
+                why: Some(e.to_string()),
+                ..LayerReport::full(Layer::CgroupNamespace, "own, not shown")
+            },
+        },
         Err(e) => missing(
             Layer::CgroupNamespace,
             "own",

@@ -327,6 +327,12 @@ pub(super) fn open_temporary(memory: OwnedFd) -> Result<Vec<OwnedFd>, SetupError
     Ok(all)
 }
 
+/// The file system behind mq_open(3), mounted nowhere: landlock lets through only what it was shown.
+/// A kernel without message queues has none.
+pub(super) fn queues() -> Option<OwnedFd> {
+    new_fs("mqueue", &[], QUIET | libc::MOUNT_ATTR_NOEXEC).ok()
+}
+
 /// Makes the root itself read-only: what is writable has a mount of its own.
 pub(super) fn seal() -> Result<(), SetupError> {
     fs::set_permissions("/", fs::Permissions::from_mode(0o755)).step_at("set the mode", "/")?;

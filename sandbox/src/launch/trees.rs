@@ -14,7 +14,7 @@ use nix::fcntl::AT_FDCWD;
 use super::ids::{Mapping, idmap, namespace_for, owner_of};
 use crate::SetupError;
 use crate::error::At;
-use crate::plan::{Host, HostEntryKind};
+use crate::plan::{Host, HostEntryKind, NOTHING};
 use crate::sys::mount::{Attr, mount_setattr, open_tree_clone};
 
 /// The device nodes of `/dev`, bound one by one from the host, with their numbers (devices.txt).
@@ -46,19 +46,22 @@ pub(super) struct Trees {
 
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
+/// For devices, those that cover something too.
+const COVER: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+
 impl Trees {
     /// Takes all of them.
     pub(super) fn take(host: &Host, scratch: &Path) -> Result<Self, SetupError> {
         let entries = host.entries.iter().map(|e| match &e.kind {
+            HostEntryKind::Bind { source } if source == Path::new(NOTHING) => {
+                tree(source, COVER).map(Some)
+            }
             HostEntryKind::Bind { source } | HostEntryKind::Cache { source } => {
                 tree(source, READ_ONLY).map(Some)
             }
             HostEntryKind::Symlink { .. } | HostEntryKind::Made { .. } => Ok(None),
         });
-        let device = |(name, ..): &(&str, u64, u64)| {
-            let attrs = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-            tree(&Path::new("/dev").join(name), attrs)
-        };
+        let device = |(name, ..): &(&str, u64, u64)| tree(&Path::new("/dev").join(name), COVER);
         let gitdir = host.gitdir.as_ref().map(|dir| tree(dir, READ_ONLY));
         Ok(Self {
             entries: entries.collect::<Result<_, _>>()?,

@@ -1,8 +1,8 @@
 //! The walls that the build's process puts up around itself, in the one order that works:
 //! limits, capabilities, landlock, seccomp.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use belljar_model::{Layer, LayerReport, State};
 
@@ -16,11 +16,17 @@ use crate::error::At;
 const WRITABLE: [&str; 5] = ["/build", "/tmp", "/home/builder", "/dev", "/proc"];
 
 /// Everything before the filters: mounts and names are done, nothing here needs a capability
-/// once it is over.
-pub(super) fn before_filters() -> Result<Vec<LayerReport>, SetupError> {
+/// once it is over. `queues` is the file system of message queues.
+pub(super) fn before_filters(queues: Option<&OwnedFd>) -> Result<Vec<LayerReport>, SetupError> {
     let limits = limits_report(&rlimits::set_fixed()?);
     caps::drop_all()?;
-    let landlocked = landlock::restrict(&WRITABLE.map(Path::new))?;
+    let queues = queues.map(|fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
+    let writable: Vec<_> = WRITABLE
+        .iter()
+        .map(Path::new)
+        .chain(queues.as_deref())
+        .collect();
+    let landlocked = landlock::restrict(&writable)?;
     let (wanted, got) = (landlocked.abi_wanted, landlocked.abi_got);
     let landlock = LayerReport {
         layer: Layer::Landlock,

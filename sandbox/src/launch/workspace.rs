@@ -4,7 +4,7 @@
 //! upper on disk, an overlay with its upper in memory, a copy.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -257,6 +257,9 @@ fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
     let (Some(tree), Some(_)) = (&trees.gitdir, &host.gitdir) else {
         return Ok(());
     };
+    if let Ok(link) = fs::read_link("/build/.git") {
+        return linked_git(&link, tree);
+    }
     folder(Path::new("/gitdir"))?;
     attach(tree, "/gitdir")?;
     let pointer = fs::read_to_string("/build/.git").step_at("read a git pointer", "/build/.git")?;
@@ -275,4 +278,19 @@ fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
     )
     .step("bind a git pointer")?;
     attach(&file, "/build/.git")
+}
+
+/// A `.git` that is a link: the git folder stands where the link leads inside, which must be free.
+fn linked_git(link: &Path, tree: &OwnedFd) -> Result<(), SetupError> {
+    let at = crate::plan::lexical(&Path::new("/build").join(link));
+    let step = "show a linked git folder";
+    if at.starts_with("/build") || fs::symlink_metadata(&at).is_ok() {
+        return Err(SetupError::refused(step, "its place inside is taken")
+            .at(at.as_path())
+            .hint("use a `.git` file with a `gitdir:` line instead of a link"));
+    }
+    folder(&at)?;
+    let c = super::root::c_path(&at)?;
+    crate::sys::mount::move_mount(tree.as_fd(), nix::fcntl::AT_FDCWD.as_fd(), &c)
+        .step_at(step, at.as_path())
 }

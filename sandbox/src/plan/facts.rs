@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -64,6 +64,8 @@ pub trait View {
     fn open(&self, path: &Path) -> Option<Box<dyn Readable>>;
     /// Whether the caller may make files in a folder.
     fn writable(&self, dir: &Path) -> bool;
+    /// The first socket in a folder or below it, links not followed.
+    fn socket_below(&self, dir: &Path) -> Option<PathBuf>;
     /// What git answers to a question about the repository at `root`.
     fn git(&self, root: &Path, args: &[&str]) -> io::Result<Vec<u8>>;
 
@@ -155,6 +157,20 @@ impl View for Real {
 
     fn link(&self, path: &Path) -> Option<PathBuf> {
         fs::read_link(path).ok()
+    }
+
+    fn socket_below(&self, dir: &Path) -> Option<PathBuf> {
+        let mut todo = vec![dir.to_owned()];
+        while let Some(dir) = todo.pop() {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(t) if t.is_dir() => todo.push(entry.path()),
+                    Ok(t) if t.is_socket() => return Some(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        None
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {

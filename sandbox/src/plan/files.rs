@@ -59,6 +59,9 @@ const ETC: &[Line] = table! {
     "OpenCL drivers": "/etc/OpenCL";
 };
 
+/// What covers a file.
+pub(crate) const NOTHING: &str = "/dev/null";
+
 /// Families of names in `/etc` that carry a version.
 const ETC_FAMILIES: &[Line] = table! {
     "java runtimes": "java-" "java";
@@ -66,6 +69,17 @@ const ETC_FAMILIES: &[Line] = table! {
     "where libraries are": "ld-musl-";
     "image tools": "ImageMagick-";
 };
+
+/// Files below `/usr` that hold tokens where somebody made the machine so (images of cargo, npm's
+/// system-wide configuration): an empty device covers them. Others are readable to the build as far
+/// as any user may read them.
+const SECRETS: [&str; 5] = [
+    "/usr/etc/npmrc",
+    "/usr/local/cargo/credentials",
+    "/usr/local/cargo/credentials.toml",
+    "/usr/local/etc/netrc",
+    "/usr/local/etc/npmrc",
+];
 
 /// A regular file up to this size is copied instead of bound: three calls instead of a mount.
 const COPIED: usize = 64 << 10;
@@ -95,7 +109,23 @@ pub(super) fn entries(view: &dyn View) -> Vec<HostEntry> {
             table.add(&Path::new("/etc").join(&name), Some(kind), line.reason);
         }
     }
+    for secret in SECRETS.map(Path::new) {
+        if view.kind(secret) == Some(Kind::File) {
+            table.entries.insert(secret.to_owned(), covered(secret));
+        }
+    }
     table.entries.into_values().collect()
+}
+
+/// What a build is not to read, in a folder that it sees.
+fn covered(path: &Path) -> HostEntry {
+    HostEntry {
+        target: path.into(),
+        kind: HostEntryKind::Bind {
+            source: NOTHING.into(),
+        },
+        reason: "may hold a token: covered",
+    }
 }
 
 /// `java-17-openjdk` is of the family `java-`, `python3.11` of `python3`, `javascript` of none.
@@ -191,7 +221,7 @@ fn visible(targets: &BTreeSet<&Path>, path: &Path) -> bool {
 }
 
 /// Takes `.` and `..` out by the text alone.
-fn lexical(path: &Path) -> PathBuf {
+pub(crate) fn lexical(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
@@ -309,6 +339,21 @@ mod tests {
         ];
         let nodes: Vec<_> = secret.iter().map(|p| (*p, "secret")).collect();
         assert_eq!(shown(&nodes), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tokens_below_usr_are_covered() {
+        let nodes = [
+            ("/usr/local/cargo/credentials.toml", "secret"),
+            ("/usr/local/cargo/config.toml", ""),
+        ];
+        assert_eq!(
+            shown(&nodes),
+            [
+                "/usr = /usr",
+                "/usr/local/cargo/credentials.toml = /dev/null"
+            ]
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ use belljar_model::OsText;
 pub use caches::lacks as lacks_cache;
 pub use error::PlanError;
 pub use facts::{Caller, Kind, Readable, Real, View};
+pub(crate) use files::{NOTHING, lexical};
 pub use places::{Places, SCRATCH, places};
 pub use request::{Command, DateEpoch, Request};
 pub use resolve::{Resolved, resolve};

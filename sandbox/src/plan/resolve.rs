@@ -262,6 +262,12 @@ fn shown_inside(path: &Path, caller: &Caller, view: &dyn View) -> Result<HostEnt
             "it holds far more than one build needs; name what is needed of it",
         ));
     }
+    if let Some(socket) = view.socket_below(&source) {
+        return Err(PlanError::Ro {
+            path: shown(socket),
+            why: "it is a socket, whose other end would be outside; name what is needed beside it",
+        });
+    }
     Ok(HostEntry {
         target: target.as_path().into(),
         kind: HostEntryKind::Bind { source },

@@ -117,3 +117,13 @@ fn case_45_a_null_device_that_is_none_is_refused() {
         });
     }
 }
+
+/// Tokens that somebody put below /usr, where the build reads everything else.
+#[test]
+fn tokens_below_usr_are_covered() {
+    let script = "mount -t tmpfs t /usr/local/etc && echo token >/usr/local/etc/npmrc && echo plain >/usr/local/etc/other
+        read='cat /usr/local/etc/npmrc /usr/local/etc/other'; $AS $read; $AS $1 run -q --no-export -- $read";
+    as_each_caller(script, |ran| {
+        assert_eq!(ran.exits(0).stdout, "token\nplain\nplain\n", "{ran}");
+    });
+}

@@ -209,7 +209,7 @@ fn what_is_written_to_the_workspace_and_the_temporary_folders_counts() {
 }
 
 #[test]
-fn the_build_can_neither_see_nor_change_its_cgroup() {
+fn the_build_sees_its_own_cgroup_and_can_not_change_it() {
     let project = project();
     let script = "grep -v ':/$' /proc/self/cgroup; find /sys/fs/cgroup /proc/self/ -name 'cgroup*' -writable 2>/dev/null | grep -v /proc/self/task; \
         mount -t cgroup2 none /tmp && echo mounted; echo end";
@@ -220,6 +220,16 @@ fn the_build_can_neither_see_nor_change_its_cgroup() {
     );
     ran.exits(0);
     assert_eq!(ran.stdout, "end\n", "{ran}");
+    // what runtimes read, on either version; the processes in it are the sandbox's
+    let script = "cd /sys/fs/cgroup; cat memory.max memory/memory.limit_in_bytes 2>/dev/null; cat pids.max pids/pids.max 2>/dev/null; \
+        cat cgroup.procs memory/cgroup.procs 2>/dev/null | grep -cvE '^(1|[2-9]|1[0-9])$'; ls -d */.. | grep -c .; (: >cgroup.procs || : >memory/cgroup.procs) 2>/dev/null && echo WROTE; true";
+    let ran = run(&project, &["--memory", "256M", "--pids", "64"], script);
+    let lines: Vec<&str> = ran.exits(0).stdout.lines().collect();
+    // init is not the budget's
+    assert_eq!(lines[..3], ["268435456", "65", "0"], "{ran}");
+    assert!(!ran.stdout.contains("WROTE"), "{ran}");
+    let ran = run(&project, &[], "ls /sys/fs/cgroup");
+    assert_eq!(ran.exits(0).stdout, "", "without a budget there is none");
 }
 
 #[test]

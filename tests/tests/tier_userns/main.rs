@@ -11,6 +11,7 @@ mod kernel;
 mod lifetime;
 mod mounts;
 mod nested;
+mod tree;
 
 use belljar_tests::{Project, Ran};
 

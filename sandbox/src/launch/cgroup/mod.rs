@@ -11,6 +11,7 @@ mod sweep;
 mod usage;
 mod v1;
 mod v2;
+pub(super) mod view;
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What landlock lets through and what not, in children, with it and without it. What to expect is
+//! What landlock lets through and what not, in children, with it and without it (attack cases 100
+//! and 107; 101 for older kernels and too many layers; TCP rules, case 105, are not used). What to expect is
 //! worked out from the kernel's ABI, which is asked for here a second time.
 
 use std::fmt::Write as _;

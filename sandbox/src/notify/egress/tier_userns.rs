@@ -247,7 +247,7 @@ fn destinations_past_the_limit_are_counted_as_lost() {
     assert_eq!((log.records.len(), log.lost), (64, 36));
 }
 
-/// A thread that rewrites the address while it is read: every record is one of the two addresses,
+/// Attack case 99: a thread that rewrites the address while it is read: every record is one of the two addresses,
 /// and the caller is never held up or refused.
 #[test]
 fn a_caller_that_changes_its_memory_changes_a_record_and_nothing_else() {

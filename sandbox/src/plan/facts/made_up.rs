@@ -139,6 +139,9 @@ impl View for MadeUp {
             .filter_map(|(p, node)| Some((p.file_name()?.to_owned(), kind(node))))
             .collect()
     }
+    fn socket_below(&self, _: &Path) -> Option<PathBuf> {
+        None
+    }
     fn link(&self, path: &Path) -> Option<PathBuf> {
         match self.node(path)? {
             Node::Link(to) => Some(to.clone()),
