@@ -112,10 +112,12 @@ pub struct VerifyArgs {
     /// What `run` has too.
     #[command(flatten)]
     pub shared: SharedArgs,
-    /// How far run B's clock is moved: `auto`, a duration (400d, -3h) or a date (2038-01-20)
+    /// How far run B's clock is moved: `auto`, a duration (400d, -3h, 1h30m) or a date (2038-01-20,
+    /// 2038-01-19T03:14:00Z) at which it starts
     ///
     /// `auto` is the default: about 398 days, so that year, month, day, weekday, hour, minute,
-    /// second, am/pm, ISO week and the number of digits of the day all differ.
+    /// second, am/pm, ISO week and the number of digits of the day all differ. Run B never starts
+    /// before the newest input was written.
     #[arg(
         long,
         value_name = "auto|DURATION|DATE",

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// 398 days in seconds: a year, a long month and a day, the distance that `auto` aims at.
 const AUTO_TARGET: i64 = 398 * 86_400;
+/// Sixteen years in seconds, the distance that the far run aims at.
+const FAR_TARGET: i64 = 5844 * 86_400;
 
 /// How run B's wall clock is moved. A rule, not a fact of the moment: the same request has the
 /// same plan digest tomorrow.
@@ -41,55 +43,54 @@ pub struct Window {
 pub enum SkewError {
     /// Not a duration, not a date.
     #[error(
-        "`{0}` is no duration (400d, -3h, 90m) and no date (2030-01-01 or 2030-01-01T00:00:00Z)"
+        "it is no duration and no date; it is auto, such as 400d, -3h or 1h30m, or such as 2030-01-01 or 2030-01-01T00:00:00Z"
     )]
-    Syntax(String),
+    Syntax,
+    /// No whole second, or none at all.
+    #[error("a skew is one second or more, in whole seconds: less varies nothing")]
+    NoSecond,
     /// Run B would start before the newest input was written.
-    #[error("the clock would start at {start}, before the newest input ({newest})")]
+    #[error("run B's clock would start at {start}, before the newest input was written ({newest})")]
     BeforeInputs {
         /// Run B's start, RFC 3339.
         start: String,
         /// The newest input's mtime, RFC 3339.
         newest: String,
     },
-    /// The instant is outside the years that programs can count (1970 to 9999).
-    #[error("the clock would start outside the years 1970 to 9999")]
+    /// Outside [`YEARS`].
+    #[error(
+        "the clock would start outside the years 1970 to 2241; the header of a tar archive counts no further"
+    )]
     OutOfRange,
 }
 
+/// Where a moved clock may start, in seconds since the epoch: 1970 to 2241. Past that the eleven octal
+/// digits of a tar header are full (16 March 2242), then nanoseconds in 64 bits (2262), then the times of
+/// ext4 (2446).
+const YEARS: std::ops::Range<i64> = 0..8_583_494_400;
+
 impl Skew {
-    /// Reads `auto`, a duration with one unit (`s m h d w y`), or an RFC 3339 date.
+    /// Reads `auto`, a duration (`400d`, `-3h`, `1h30m`, `+1w2d`), or a date (RFC 3339; without a zone
+    /// it is UTC, without a time midnight).
     pub fn parse(s: &str) -> Result<Self, SkewError> {
         if s == "auto" {
             return Ok(Self::Auto);
         }
-        let bad = || SkewError::Syntax(s.to_owned());
-        if let Ok(at) = s.parse::<Timestamp>() {
-            return Ok(Self::To { at: at.to_string() });
+        if let Some(seconds) = duration(s)? {
+            // Whenever it is: between the first and the last year there is no more.
+            if !YEARS.contains(&seconds.abs()) {
+                return Err(SkewError::OutOfRange);
+            }
+            return Ok(Self::By { seconds });
         }
-        if let Ok(date) = s.parse::<civil::Date>() {
-            let midnight = date.at(0, 0, 0, 0);
-            let at = TimeZone::UTC.to_timestamp(midnight).map_err(|_| bad())?;
-            return Ok(Self::To { at: at.to_string() });
+        let at = instant(s).ok_or(SkewError::Syntax)?;
+        if !YEARS.contains(&at.as_second()) {
+            return Err(SkewError::OutOfRange);
         }
-        let unit = s.chars().last().ok_or_else(bad)?;
-        let scale = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            'w' => 604_800,
-            'y' => 31_536_000,
-            _ => return Err(bad()),
-        };
-        let number = &s[..s.len() - unit.len_utf8()];
-        let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
-        if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(bad());
+        if at.subsec_nanosecond() != 0 {
+            return Err(SkewError::NoSecond);
         }
-        let n: i64 = number.parse().map_err(|_| bad())?;
-        let seconds = n.checked_mul(scale).ok_or_else(bad)?;
-        Ok(Self::By { seconds })
+        Ok(Self::To { at: at.to_string() })
     }
 
     /// The offset in whole seconds for a pair whose run A started at `a_start` and whose run B
@@ -99,22 +100,100 @@ impl Skew {
             Self::Auto => auto_offset(a_start, b_start, newest_input)?,
             Self::By { seconds } => *seconds,
             Self::To { at } => {
-                let at: Timestamp = at.parse().map_err(|_| SkewError::Syntax(at.clone()))?;
+                let at: Timestamp = at.parse().map_err(|_| SkewError::Syntax)?;
                 at.as_second() - b_start
             }
         };
-        let start = b_start.checked_add(offset).ok_or(SkewError::OutOfRange)?;
-        if !(0..253_402_300_800).contains(&start) {
-            return Err(SkewError::OutOfRange);
+        if offset == 0 {
+            return Err(SkewError::NoSecond);
         }
-        if start < newest_input {
-            return Err(SkewError::BeforeInputs {
-                start: rfc3339(start),
-                newest: rfc3339(newest_input),
-            });
-        }
-        Ok(offset)
+        checked(offset, b_start, newest_input)
     }
+}
+
+/// The offset, if a clock that is moved by it starts in a year that can be had, and after the inputs.
+fn checked(offset: i64, b_start: i64, newest_input: i64) -> Result<i64, SkewError> {
+    let start = b_start.checked_add(offset).ok_or(SkewError::OutOfRange)?;
+    if !YEARS.contains(&start) {
+        return Err(SkewError::OutOfRange);
+    }
+    if start < newest_input {
+        return Err(SkewError::BeforeInputs {
+            start: rfc3339(start),
+            newest: rfc3339(newest_input),
+        });
+    }
+    Ok(offset)
+}
+
+/// The seconds of a duration: a sign, then numbers with a unit each. `None`: it does not look like one.
+fn duration(s: &str) -> Result<Option<i64>, SkewError> {
+    let (sign, mut rest) = match s.as_bytes().first() {
+        Some(b'-') => (-1, &s[1..]),
+        Some(b'+') => (1, &s[1..]),
+        _ => (1, s),
+    };
+    let mut ns: i128 = 0;
+    let mut parts = 0;
+    while !rest.is_empty() {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = &rest[..rest.len() - after.len()];
+        rest = after.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let Some(scale) = unit(&after[..after.len() - rest.len()]) else {
+            return Ok(None);
+        };
+        if digits.is_empty() {
+            return Ok(None);
+        }
+        // A number that fits nowhere is a number all the same.
+        let n: i128 = digits.parse().map_err(|_| SkewError::OutOfRange)?;
+        let part = n.checked_mul(scale).ok_or(SkewError::OutOfRange)?;
+        ns = ns.checked_add(part).ok_or(SkewError::OutOfRange)?;
+        parts += 1;
+    }
+    if parts == 0 {
+        return Ok(None);
+    }
+    let seconds = ns / SECOND;
+    if seconds == 0 || ns % SECOND != 0 {
+        return Err(SkewError::NoSecond);
+    }
+    let seconds = i64::try_from(seconds).map_err(|_| SkewError::OutOfRange)?;
+    Ok(Some(sign * seconds))
+}
+
+/// A second in nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+
+/// A unit in nanoseconds. A year is 365 days; those below a second are known so that they can be refused
+/// for what they are.
+fn unit(name: &str) -> Option<i128> {
+    Some(match name {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => SECOND,
+        "m" => 60 * SECOND,
+        "h" => 3600 * SECOND,
+        "d" => 86_400 * SECOND,
+        "w" => 604_800 * SECOND,
+        "y" => 31_536_000 * SECOND,
+        _ => return None,
+    })
+}
+
+/// A date, or a date and a time, as an instant.
+fn instant(s: &str) -> Option<Timestamp> {
+    // What the parser takes beyond RFC 3339 (a year with a sign, a name of a zone) is nothing we promise.
+    if !s.starts_with(|c: char| c.is_ascii_digit()) || s.contains('[') {
+        return None;
+    }
+    if let Ok(at) = s.parse::<Timestamp>() {
+        return Some(at);
+    }
+    let civil = s.parse::<civil::DateTime>().ok()?;
+    // The last day of 9999 is none in every zone.
+    Some(TimeZone::UTC.to_timestamp(civil).unwrap_or(Timestamp::MAX))
 }
 
 fn rfc3339(s: i64) -> String {
@@ -156,29 +235,42 @@ fn nearness(instant: i64, target: i64) -> (i64, bool) {
 /// The distance is measured from `b_start + 398 days`: B starts later than A, and what counts is
 /// what B's clock shows.
 pub fn auto_offset(a_start: i64, b_start: i64, newest_input: i64) -> Result<i64, SkewError> {
+    nearest_offset(AUTO_TARGET, a_start, b_start, newest_input)
+}
+
+/// The same rule around 5844 days, which are sixteen years: past 2038, and past every certificate
+/// that a build could make or read.
+pub fn far_offset(a_start: i64, c_start: i64, newest_input: i64) -> Result<i64, SkewError> {
+    nearest_offset(FAR_TARGET, a_start, c_start, newest_input)
+}
+
+fn nearest_offset(
+    aim: i64,
+    a_start: i64,
+    b_start: i64,
+    newest_input: i64,
+) -> Result<i64, SkewError> {
     let a = civil_utc(a_start)?;
     let a_tod = a_start.rem_euclid(86_400);
-    let target = b_start + AUTO_TARGET;
+    let target = b_start + aim;
     let target_day = target.div_euclid(86_400);
+    // Where the newest input lies beyond, the search goes on behind it.
+    let beyond = newest_input.div_euclid(86_400).saturating_sub(target_day);
+    let days = 800 + beyond.clamp(0, YEARS.end / 86_400);
     let mut best: Option<i64> = None;
-    let ok = |tod: &i64| times_differ(a_tod, *tod);
-    for distance in 0..800 {
+    for distance in 0..days {
         for day in [target_day + distance, target_day - distance] {
             let start = day * 86_400;
-            if !days_differ(a.date(), civil_utc(start)?.date()) {
+            if start + 86_400 <= newest_input || !days_differ(a.date(), civil_utc(start)?.date()) {
                 continue;
             }
-            let late_enough = |tod: &i64| start + tod >= newest_input;
-            let mut times = (0..86_400).filter(ok).filter(late_enough);
-            // On a later day the earliest time is nearest, on an earlier day the latest.
-            let nearest = match distance {
-                0 => times.min_by_key(|tod| nearness(start + tod, target)),
-                _ if day > target_day => times.next(),
-                _ => times.next_back(),
-            };
+            let fits = |tod: &i64| times_differ(a_tod, *tod) && start + tod >= newest_input;
+            // The first that fits from the target on, and the last before it.
+            let here = (target - start).clamp(0, 86_400);
+            let near = [(here..86_400).find(fits), (0..here).rev().find(fits)];
             best = best
                 .into_iter()
-                .chain(nearest.map(|tod| start + tod))
+                .chain(near.into_iter().flatten().map(|tod| start + tod))
                 .min_by_key(|instant| nearness(*instant, target));
         }
         // One further day on either side can't be nearer than what is found already.
@@ -186,77 +278,9 @@ pub fn auto_offset(a_start: i64, b_start: i64, newest_input: i64) -> Result<i64,
             break;
         }
     }
-    let found = best.ok_or(SkewError::BeforeInputs {
-        start: rfc3339(target),
-        newest: rfc3339(newest_input),
-    })?;
-    Ok(found - b_start)
+    let found = best.ok_or(SkewError::OutOfRange)?;
+    checked(found - b_start, b_start, newest_input)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn syntax() {
-        assert_eq!(
-            Skew::parse("400d"),
-            Ok(Skew::By {
-                seconds: 34_560_000
-            })
-        );
-        assert_eq!(Skew::parse("-3h"), Ok(Skew::By { seconds: -10_800 }));
-        assert_eq!(
-            Skew::parse("2030-01-01"),
-            Ok(Skew::To {
-                at: "2030-01-01T00:00:00Z".into()
-            })
-        );
-        for bad in [
-            "",
-            "d",
-            "4",
-            "4x",
-            "++4d",
-            "+-4d",
-            "99999999999999999y",
-            "2030-13-01",
-        ] {
-            assert!(Skew::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn inputs_of_the_future_are_refused() {
-        let e = Skew::By { seconds: -86_400 }.resolve(1_000_000, 1_000_000, 950_000);
-        assert!(matches!(e, Err(SkewError::BeforeInputs { .. })));
-    }
-
-    proptest! {
-        #[test]
-        fn auto_moves_every_part(a in 0i64..4_000_000_000, later in 0i64..100_000) {
-            let b = a + later;
-            let off = auto_offset(a, b, a).unwrap();
-            let (x, y) = (civil_utc(a).unwrap(), civil_utc(b + off).unwrap());
-            prop_assert!(days_differ(x.date(), y.date()));
-            prop_assert!(times_differ(a.rem_euclid(86_400), (b + off).rem_euclid(86_400)));
-            prop_assert!((off - AUTO_TARGET).abs() < 60 * 86_400, "{}", off);
-        }
-
-        #[test]
-        fn auto_is_nearest(a in 1_500_000_000i64..2_000_000_000) {
-            let off = auto_offset(a, a, a).unwrap();
-            let x = civil_utc(a).unwrap();
-            let d = (off - AUTO_TARGET).abs();
-            // A sample of nearer instants: none may do.
-            for nearer in (0..d).step_by(usize::try_from(d / 500 + 1).unwrap()) {
-                for cand in [a + AUTO_TARGET + nearer, a + AUTO_TARGET - nearer] {
-                    let ok = days_differ(x.date(), civil_utc(cand).unwrap().date())
-                        && times_differ(a.rem_euclid(86_400), cand.rem_euclid(86_400));
-                    prop_assert!(!ok, "{} is nearer than {}", cand - a, off);
-                }
-            }
-        }
-    }
-}
+mod tests;

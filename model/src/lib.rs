@@ -21,7 +21,7 @@ mod verdict;
 
 pub use cause::{CAUSES, Cause, Confidence, KnownCause, Variation};
 pub use clean::{CleanDoc, Leftover, LeftoverKind};
-pub use clock::{Skew, SkewError, Window, auto_offset};
+pub use clock::{Skew, SkewError, Window, auto_offset, far_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};
 pub use digest::{Blake3, DigestError, Sha256};
 pub use egress::{

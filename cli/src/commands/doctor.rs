@@ -98,7 +98,8 @@ fn pair(
         .run(Label::A, 0, &mut Nobody, stop)
         .map_err(failure)?;
     layers.clone_from(&a.report.layers);
-    let offset_s = verify::offset(plan, &session, verify::start_s(&a.report)).map_err(failure)?;
+    let offset_s = verify::offset(plan, &session, verify::start_s(&a.report))
+        .map_err(|e| failure(verify::unmoved(&e)))?;
     let b = session
         .run(Label::B, offset_s, &mut Nobody, stop)
         .map_err(failure)?;

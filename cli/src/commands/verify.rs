@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use belljar_compare::{Clock, Options, Side, Tree, compare};
-use belljar_model::{Differences, Label, OsText, Plan, RunReport, Verdict, exit};
+use belljar_model::{Differences, Label, OsText, Plan, RunReport, SkewError, Verdict, exit};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::Session;
 
@@ -14,6 +14,7 @@ use crate::args::VerifyArgs;
 use crate::config::Typed;
 use crate::errors::CommandError;
 use crate::evidence::kept::keep;
+use crate::evidence::report::escape::line;
 use crate::evidence::story::no_facts;
 use crate::evidence::verdict::{self, NoRun};
 
@@ -30,7 +31,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
     let prepared = plan::prepare(Typed::Verify(args))?;
     let plan = &prepared.plan;
     let mut work = Work::begin(&prepared, true)?;
-    let pair = runs(&mut work, plan);
+    let pair = runs(&mut work, plan)?;
     let told = [Some(&pair.a), pair.b.as_ref()];
     let told = told
         .into_iter()
@@ -101,7 +102,8 @@ fn side<'a>(ran: &'a Ran, tree: &'a dyn Tree) -> Option<Side<'a>> {
     })
 }
 
-fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
+/// Both runs, as far as they come. A skew that can't be had is found before anything is built.
+fn runs(work: &mut Work<'_>, plan: &Plan) -> Result<Pair, CommandError> {
     let only_a = |a| Pair {
         a,
         b: None,
@@ -109,25 +111,22 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
     };
     let mut session = match work.session() {
         Ok(session) => session,
-        Err(no_run) => return only_a(Err(no_run)),
+        Err(no_run) => return Ok(only_a(Err(no_run))),
     };
-    // A skew that can't be had is no reason to build for an hour first.
-    if let Err(e) = offset(plan, &session, now_s()) {
-        return only_a(Err(work.failed(e)));
-    }
+    offset(plan, &session, now_s()).map_err(|e| refused(&e, &session))?;
     let a = work.run(&mut session, Label::A, 0, true);
-    let Ok(ran) = &a else { return only_a(a) };
+    let Ok(ran) = &a else { return Ok(only_a(a)) };
     // Without A's outputs there is nothing to hold B's against.
     if !ran.passed() || !work.troubles().is_empty() {
-        return only_a(a);
+        return Ok(only_a(a));
     }
     if let Some(no_run) = work.interrupted() {
-        return Pair {
+        return Ok(Pair {
             b: Some(Err(no_run)),
             ..only_a(a)
-        };
+        });
     }
-    match offset(plan, &session, start_s(ran.told().report)) {
+    Ok(match offset(plan, &session, start_s(ran.told().report)) {
         Ok(offset_s) => {
             let b = work.run(&mut session, Label::B, offset_s, true);
             Pair {
@@ -136,25 +135,40 @@ fn runs(work: &mut Work<'_>, plan: &Plan) -> Pair {
                 offset_s: Some(offset_s),
             }
         }
+        // It could be had when A began: a date that has passed since.
         Err(e) => Pair {
-            b: Some(Err(work.failed(e))),
+            b: Some(Err(work.failed(unmoved(&e)))),
             ..only_a(a)
         },
-    }
+    })
+}
+
+/// That the clock can't be moved by this rule any more.
+pub fn unmoved(e: &SkewError) -> SetupError {
+    SetupError::refused("move the clock of run B", e.to_string())
 }
 
 /// By how much run B's clock is moved, if it starts now.
-pub fn offset(plan: &Plan, session: &Session<'_>, a_start: i64) -> Result<i64, SetupError> {
-    let Some(clock) = &plan.clock else {
-        return Ok(0);
-    };
-    let resolved = clock
-        .skew
-        .resolve(a_start, now_s(), session.survey().newest_s);
-    resolved.map_err(|e| {
-        SetupError::refused("move the clock of run B", e.to_string())
-            .hint("choose another `--skew`; `auto` finds one that no input is newer than")
+pub fn offset(plan: &Plan, session: &Session<'_>, a_start: i64) -> Result<i64, SkewError> {
+    let newest_s = session.survey().newest_s;
+    plan.clock.as_ref().map_or(Ok(0), |clock| {
+        clock.skew.resolve(a_start, now_s(), newest_s)
     })
+}
+
+/// What was asked of the clock can't be had with these inputs, or at this time.
+fn refused(e: &SkewError, session: &Session<'_>) -> CommandError {
+    let made = CommandError::usage(format!("`--skew` can't be used: {e}"));
+    let newest = session.survey().newest.to_string_lossy();
+    match e {
+        SkewError::BeforeInputs { newest: at, .. } => made
+            .hint(format!(
+                "the newest input is `{}`, of {at}; a program would see it come from the future",
+                line(&newest)
+            ))
+            .hint("`touch` it to an earlier time, move the clock less far back, or leave `--skew` out"),
+        _ => made,
+    }
 }
 
 /// When a run started, in whole seconds.

@@ -18,6 +18,8 @@ use crate::plan::{Host, Ids};
 pub struct Survey {
     /// Newest modification time in whole seconds, rounded up.
     pub newest_s: i64,
+    /// The entry that has it, below the root folder.
+    pub newest: PathBuf,
     /// Entries seen.
     pub entries: u64,
     /// Bytes in regular files.
@@ -98,9 +100,13 @@ impl Survey {
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits() {
             self.bytes += u64::try_from(stat.st_size).unwrap_or(0);
         }
-        self.newest_s = self
-            .newest_s
-            .max(stat.st_mtime + i64::from(stat.st_mtime_nsec > 0));
+        let written_s = stat
+            .st_mtime
+            .saturating_add(i64::from(stat.st_mtime_nsec > 0));
+        if written_s > self.newest_s {
+            self.newest_s = written_s;
+            path.clone_into(&mut self.newest);
+        }
         let first = |slot: &mut Option<PathBuf>, hit: bool| {
             if hit && slot.is_none() {
                 *slot = Some(path.to_owned());

@@ -294,17 +294,6 @@ fn an_interrupt_in_run_b_ends_in_130_with_a_whole_result() {
     project.belljar(["explain"]).exits(0);
 }
 
-#[test]
-fn a_clock_before_the_newest_input_is_refused_before_the_build() {
-    let project = small();
-    let ran = verify(&project, &["--skew", "-30y"], "echo ran");
-    ran.exits(125);
-    assert!(
-        ran.stderr.contains("newest input") && ran.stdout.is_empty(),
-        "{ran}"
-    );
-}
-
 /// By the registry, as somebody else's program would look them up.
 fn follows_its_schema(document: &Value) {
     let read = |name: &str| -> Value {

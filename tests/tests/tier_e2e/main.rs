@@ -13,6 +13,7 @@ mod leaks;
 mod lifetime;
 mod outputs;
 mod require;
+mod skew;
 mod tools;
 
 use belljar_tests::{Project, Ran};

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use belljar_model::{CacheKind, Layer, Skew, SkewError};
+use belljar_model::{CacheKind, Layer, Skew};
 
 use super::{nearest, whole};
 
@@ -113,17 +113,7 @@ impl FromStr for SkewRule {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        match Skew::parse(s) {
-            Ok(Skew::By { seconds: 0 }) => {
-                Err("a skew of nothing varies nothing, so it can show nothing".into())
-            }
-            Ok(skew) => Ok(Self(skew)),
-            Err(SkewError::Syntax(_)) => Err(
-                "it is no duration and no date; it is auto, such as 400d or -3h, or such as 2038-01-20"
-                    .into(),
-            ),
-            Err(e) => Err(e.to_string()),
-        }
+        Skew::parse(s).map(Self).map_err(|e| e.to_string())
     }
 }
 
