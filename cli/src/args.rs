@@ -103,6 +103,7 @@ Examples:
   belljar verify --output 'dist/*.tar.gz' -- make dist
   belljar verify --cache cargo -- cargo build --release
   belljar verify --skew 2038-01-20 -- make       run B starts on that day
+  belljar verify --far -- make test              and does it still build in sixteen years?
 
 Exit codes: 0 reproducible, 1 the build failed in run A, 2 usage or config error, 3 outputs
 differ, 4 a gating denial with on_deny = \"fail\", 5 passed in A and failed in B, 6 incomplete
@@ -125,6 +126,10 @@ pub struct VerifyArgs {
         help_heading = "Variations"
     )]
     pub skew: Option<SkewRule>,
+    /// Run once more, sixteen years ahead, and report a build that fails or differs only then as a
+    /// time bomb; verdict and exit code stay those of A and B
+    #[arg(long, help_heading = "Variations")]
+    pub far: bool,
     /// What differs between the runs; this version varies `time`
     #[arg(
         long,

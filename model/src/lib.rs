@@ -35,8 +35,8 @@ pub use plan::{
     WorkspaceWish,
 };
 pub use result::{
-    BudgetReport, ClockReport, Counts, Label, ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen,
-    Tool, Usage, Variations,
+    BudgetReport, ClockReport, Counts, FarOutcome, FarReport, Label, ReportDoc, ResultDoc,
+    ResultWhen, RunReport, RunWhen, Tool, Usage, Variations,
 };
 pub use text::{OsText, TextError};
 pub use verdict::{EndedBy, Verdict, exit};

@@ -257,6 +257,9 @@ impl Budgets {
 pub struct Clock {
     /// How run B's clock is moved.
     pub skew: Skew,
+    /// Whether a third run is made sixteen years ahead.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub far: bool,
 }
 
 /// How the build's streams are connected.

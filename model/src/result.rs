@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Differences, EndedBy, LayerReport, Plan, Sha256, Variation, Verdict, Window};
+use crate::{
+    Class, Differences, EndedBy, LayerReport, OsText, Plan, Sha256, Variation, Verdict, Window,
+};
 
 /// Which run of a pair; a single run is `A`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,14 +17,26 @@ pub enum Label {
     A,
     /// The varied one.
     B,
+    /// The far one, which no verdict rests on.
+    C,
 }
 
 impl Label {
-    /// `a` or `b`.
+    /// `a`, `b` or `c`.
     pub fn lower(self) -> &'static str {
         match self {
             Self::A => "a",
             Self::B => "b",
+            Self::C => "c",
+        }
+    }
+
+    /// As people write it.
+    pub fn upper(self) -> char {
+        match self {
+            Self::A => 'A',
+            Self::B => 'B',
+            Self::C => 'C',
         }
     }
 }
@@ -51,8 +65,11 @@ pub struct ResultDoc {
     pub plan: Plan,
     /// Its digest.
     pub plan_digest: Sha256,
-    /// One or two.
+    /// One, two, or three with a far run.
     pub runs: Vec<RunReport>,
+    /// What the far run found, where one was asked for. It never gates.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub far: Option<FarReport>,
     /// What was varied, what was held, what had no effect.
     pub variations: Variations,
     /// What was asked of the budgets and what held them.
@@ -107,6 +124,9 @@ pub struct ResultWhen {
     /// The resolved offset of run B in seconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offset_s: Option<i64>,
+    /// The resolved offset of run C, the far one, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub far_offset_s: Option<i64>,
     /// Kernel release.
     pub kernel: String,
 }
@@ -221,6 +241,35 @@ pub struct Variations {
     pub held: Vec<String>,
     /// Asked, and not proven.
     pub ineffective: Vec<Variation>,
+}
+
+/// What a run sixteen years ahead found that the pair did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FarReport {
+    /// In one word.
+    pub outcome: FarOutcome,
+    /// In one sentence; absent where nothing was found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// Gating outputs that are the same in A and B and another in C, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outputs: Vec<OsText>,
+}
+
+/// What a far run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum FarOutcome {
+    /// It passed, and left what the pair left.
+    Passed,
+    /// It failed where the pair passed, or left other outputs where the pair left equal ones.
+    TimeBomb,
+    /// It was not made: run B already fails, or there is nothing to hold it against.
+    Skipped,
+    /// It was made, and nothing can be said.
+    Unknown,
 }
 
 /// Outputs and differences in numbers.

@@ -46,6 +46,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
         ..SharedArgs::default()
     };
     let verify = VerifyArgs {
+        far: false,
         shared,
         skew: None,
         vary: None,

@@ -6,6 +6,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod export;
+mod far;
 mod gather;
 mod init;
 mod man;

@@ -6,7 +6,7 @@ use std::thread::Builder;
 use belljar_model::{Label, exit};
 
 use super::plan;
-use super::work::{Ran, Work, facts};
+use super::work::{Moved, Ran, Work, facts};
 use crate::args::RunArgs;
 use crate::config::Typed;
 use crate::errors::CommandError;
@@ -40,6 +40,6 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
     Ok(std::thread::scope(|scope| {
         // Where no thread can be had, the closure is dropped, and the folder with it.
         let _ = Builder::new().spawn_scoped(scope, move || drop(scratch));
-        work.end("run", runs, None, judgement, None)
+        work.end("run", runs, None, judgement, Moved::default())
     }))
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use belljar_model::{Differences, Label, Plan, ResultDoc, ResultWhen, exit};
+use belljar_model::{Differences, FarReport, Label, Plan, ResultDoc, ResultWhen, exit};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
 use belljar_sandbox::launch::scratch::Scratch;
@@ -39,6 +39,17 @@ pub struct Work<'a> {
     hints: Vec<String>,
     /// What was exported, in a phrase.
     exported: Option<String>,
+}
+
+/// How far the clocks were moved, and what the far run found.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Run B's clock, in seconds.
+    pub offset_s: Option<i64>,
+    /// Run C's clock, in seconds.
+    pub far_offset_s: Option<i64>,
+    /// What run C found.
+    pub far: Option<FarReport>,
 }
 
 /// A run that was made.
@@ -122,6 +133,28 @@ impl<'a> Work<'a> {
         offset_s: i64,
         read: bool,
     ) -> Result<Ran, NoRun> {
+        let mut ran = self
+            .attempt(session, label, offset_s)
+            .map_err(|e| self.failed(e))?;
+        if read && ran.passed() {
+            match self.capture(&mut ran, label) {
+                Ok(unmatched) => self.trouble.extend(unmatched),
+                Err(e) => {
+                    self.trouble.push(e.to_string());
+                    self.hints.push(e.hint().to_owned());
+                }
+            }
+        }
+        Ok(ran)
+    }
+
+    /// One run that nothing depends on: what becomes of it is the caller's to say.
+    pub fn attempt(
+        &mut self,
+        session: &mut Session<'_>,
+        label: Label,
+        offset_s: i64,
+    ) -> Result<Ran, SetupError> {
         let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);
         let outcome = session.run(label, offset_s, &mut sink, &self.stop);
         // Where the set-up did not come that far.
@@ -139,31 +172,23 @@ impl<'a> Work<'a> {
             Ok(None) => {}
             Err(e) => self.evidence.lose(e),
         }
-        let outcome = outcome.map_err(|e| self.failed(e))?;
-        let mut ran = Ran {
-            outcome,
+        Ok(Ran {
+            outcome: outcome?,
             captured: None,
-        };
-        if read && ran.passed() {
-            match self.capture(&ran.outcome, label) {
-                Ok(captured) => ran.captured = Some(captured),
-                Err(e) => {
-                    self.trouble.push(e.to_string());
-                    self.hints.push(e.hint().to_owned());
-                }
-            }
-        }
-        Ok(ran)
+        })
     }
 
-    fn capture(&mut self, outcome: &Outcome, label: Label) -> Result<Captured, CaptureError> {
+    /// Reads a run's outputs; one sentence for each declared output that is not there.
+    pub fn capture(&self, ran: &mut Ran, label: Label) -> Result<Vec<String>, CaptureError> {
         let plan = &self.prepared.plan;
-        let captured = capture(&outcome.workspace, &plan.outputs, &plan.cwd, label)?;
-        for glob in &captured.unmatched {
-            let why = format!("no output of run {} matches `{glob}`", name(label));
-            self.trouble.push(why);
-        }
-        Ok(captured)
+        let captured = capture(&ran.outcome.workspace, &plan.outputs, &plan.cwd, label)?;
+        let unmatched = captured
+            .unmatched
+            .iter()
+            .map(|glob| format!("no output of run {} matches `{glob}`", label.upper()))
+            .collect();
+        ran.captured = Some(captured);
+        Ok(unmatched)
     }
 
     /// Exports the outputs of a run that passed, if there is a place for them; else why not, and
@@ -225,7 +250,7 @@ impl<'a> Work<'a> {
         runs: Vec<Told<'_>>,
         differences: Option<&Differences>,
         judgement: Judgement,
-        offset_s: Option<i64>,
+        moved: Moved,
     ) -> ExitCode {
         let story = Story {
             command,
@@ -233,11 +258,13 @@ impl<'a> Work<'a> {
             runs,
             differences,
             judgement,
+            far: moved.far,
             hints: std::mem::take(&mut self.hints),
             when: ResultWhen {
                 started: self.started.to_string(),
                 ended: Timestamp::now().to_string(),
-                offset_s,
+                offset_s: moved.offset_s,
+                far_offset_s: moved.far_offset_s,
                 kernel: kernel(),
             },
         };
@@ -306,13 +333,6 @@ pub fn unwritten(e: &EvidenceError) -> CommandError {
 /// belljar's own words go to stderr; that it is gone is no further error.
 pub fn say(text: &str) {
     let _ = anstream::stderr().write_all(text.as_bytes());
-}
-
-fn name(label: Label) -> char {
-    match label {
-        Label::A => 'A',
-        Label::B => 'B',
-    }
 }
 
 /// A path as the caller would type it: relative where it is below the current folder.

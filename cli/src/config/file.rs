@@ -71,6 +71,7 @@ pub struct File {
     pub timeout: Option<WallTime>,
     #[serde(deserialize_with = "one")]
     pub skew: Option<SkewRule>,
+    pub far: bool,
     #[serde(deserialize_with = "one")]
     pub vary: Option<Vary>,
     #[serde(deserialize_with = "one")]

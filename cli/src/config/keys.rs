@@ -27,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "disk",
     "timeout",
     "skew",
+    "far",
     "vary",
     "source_date_epoch",
     "json",

@@ -92,6 +92,13 @@ impl<'a> Typed<'a> {
         }
     }
 
+    fn far(self, file: &File) -> bool {
+        match self {
+            Self::Run(_) => false,
+            Self::Verify(args) => args.far || file.far,
+        }
+    }
+
     /// A folder named on the command line stands in place of the file's, and so does
     /// `--no-export`.
     fn export(self, file: &File) -> Export {
@@ -113,6 +120,7 @@ pub fn merge(typed: Typed<'_>, file: &File) -> Config {
     let request = Request {
         command: typed.command(file),
         skew: typed.skew(file),
+        far: typed.far(file),
         workdir: first([&args.workdir, &file.workdir]).unwrap_or(default.workdir),
         root: first([&args.root, &file.root]),
         source: match args.source.or(file.source) {

@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod error;
+pub mod far;
 pub mod folder;
 pub mod kept;
 pub mod read;

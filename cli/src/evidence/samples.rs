@@ -25,7 +25,10 @@ pub fn plan() -> Plan {
         on_deny: OnDeny::Record,
         require: BTreeMap::new(),
         budgets: Budgets::default(),
-        clock: Some(Clock { skew: Skew::Auto }),
+        clock: Some(Clock {
+            skew: Skew::Auto,
+            far: false,
+        }),
         streams: Streams::Pipes,
         source_date_epoch: None,
     }
@@ -40,7 +43,7 @@ pub fn run(run: Label) -> RunReport {
         workspace: "overlay".into(),
         layers: vec![LayerReport::full(Layer::Seccomp, "3 filters")],
         clock: ClockReport {
-            moved: run == Label::B,
+            moved: run != Label::A,
             readers: BTreeMap::from([("clock_gettime".into(), true)]),
             uncovered: vec![],
         },
@@ -71,6 +74,7 @@ pub fn result(command: &str) -> ResultDoc {
         plan_digest: plan.digest(),
         plan,
         runs: vec![run(Label::A), run(Label::B)],
+        far: None,
         variations: Variations::default(),
         budgets: vec![],
         counts: Counts::default(),
@@ -81,6 +85,7 @@ pub fn result(command: &str) -> ResultDoc {
             started: "2024-01-01T00:00:00Z".into(),
             ended: "2024-01-01T00:00:01Z".into(),
             offset_s: Some(34_387_200),
+            far_offset_s: None,
             kernel: "6.12.0".into(),
         },
     }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belljar_model::{
     BudgetReport, Class, Counts, Differences, EgressRecord, EgressVerdict, EndedBy, Entry,
-    EntryKind, Label, Manifest, OsText, Plan, Probe, ResultDoc, ResultWhen, RunReport, SelfTest,
-    Tool, Verdict,
+    EntryKind, FarReport, Label, Manifest, OsText, Plan, Probe, ResultDoc, ResultWhen, RunReport,
+    SelfTest, Tool, Verdict,
 };
 
 use super::error::EvidenceError;
 use super::folder::Staging;
 use super::report::markdown;
 use super::verdict::{self, Judgement, NoRun, RunFacts};
-use super::{json, security};
+use super::{far, json, security};
 
 /// One run, as far as it came.
 #[derive(Debug, Clone, Copy)]
@@ -69,12 +69,14 @@ pub struct Story<'a> {
     pub command: &'static str,
     /// The request.
     pub plan: &'a Plan,
-    /// One or two runs, or none where the command did not run.
+    /// One to three runs, or none where the command did not run.
     pub runs: Vec<Told<'a>>,
     /// What was compared.
     pub differences: Option<&'a Differences>,
     /// The verdict and its reasons.
     pub judgement: Judgement,
+    /// What the far run found.
+    pub far: Option<FarReport>,
     /// What those who found trouble say to do.
     pub hints: Vec<String>,
     /// Facts of the moment.
@@ -100,6 +102,7 @@ impl Story<'_> {
             plan_digest: self.plan.digest(),
             variations: verdict::variations(self.plan, &reports),
             runs: reports.into_iter().cloned().collect(),
+            far: self.far.clone(),
             budgets: self.budgets(),
             counts: self.counts(),
             egress: security::by_class(&self.records()),
@@ -206,6 +209,7 @@ impl Story<'_> {
         if judged.verdict == Some(Verdict::FailsUnderVariation) {
             hints.push("`logs/b.log` has the output of run B; the build reads the clock and does not bear the date".into());
         }
+        hints.extend(self.far.as_ref().and_then(far::hint));
         let flag = match judged.ended_by {
             EndedBy::Timeout => Some("--timeout"),
             EndedBy::Oom => Some("--memory"),
@@ -225,8 +229,10 @@ impl Story<'_> {
 
     /// Where a run failed and something was refused: what it needs.
     fn egress_hint(&self) -> Option<String> {
+        // Whatever the far run lacked, the pair did without.
         let failed = |run: &&Told<'_>| {
-            run.report.ended_by != EndedBy::Command || run.report.status != Some(0)
+            run.report.run != Label::C
+                && (run.report.ended_by != EndedBy::Command || run.report.status != Some(0))
         };
         let gated = self.judgement.ended_by == EndedBy::Policy;
         let run = self.runs.iter().find(|run| gated || failed(run))?;

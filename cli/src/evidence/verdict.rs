@@ -8,8 +8,8 @@ use belljar_model::{
 };
 
 use crate::errors::Class;
-pub use doubts::{NO_OUTPUTS, variations};
-use doubts::{budget_ended, doubts, lost, name, unseen};
+pub use doubts::{NO_OUTPUTS, clock_doubt, variations};
+use doubts::{budget_ended, doubts, lost, unseen};
 
 /// What the verdict needs to know of one run.
 #[derive(Debug, Clone, Copy)]
@@ -173,8 +173,8 @@ fn stopped(runs: &[RunFacts<'_>]) -> Option<Judgement> {
 }
 
 /// A wall that must stand and does not, whoever let it pass until here.
-fn broken(report: &RunReport, holes: usize) -> Option<(EndedBy, u8, String)> {
-    let run = name(report.run);
+pub(super) fn broken(report: &RunReport, holes: usize) -> Option<(EndedBy, u8, String)> {
+    let run = report.run.upper();
     let down = report
         .layers
         .iter()
@@ -198,7 +198,7 @@ fn falls_short(layer: &LayerReport) -> bool {
 
 fn interrupted(report: &RunReport) -> Option<(EndedBy, u8, String)> {
     (report.ended_by == EndedBy::Interrupt).then(|| {
-        let why = format!("interrupted in run {}", name(report.run));
+        let why = format!("interrupted in run {}", report.run.upper());
         (EndedBy::Interrupt, exit::INTERRUPTED, why)
     })
 }

@@ -53,9 +53,10 @@ impl Progress {
         let line = match run {
             None => format!("belljar: the command runs, {so_far}"),
             Some(Label::A) => format!("belljar: run A, {so_far}"),
-            Some(Label::B) => {
+            Some(run @ (Label::B | Label::C)) => {
+                let run = run.upper();
                 let of = time(self.a_took);
-                format!("belljar: run B, the clock moved, {so_far} (run A took {of})")
+                format!("belljar: run {run}, the clock moved, {so_far} (run A took {of})")
             }
         };
         if self.drawn.as_ref() == Some(&line) {

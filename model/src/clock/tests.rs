@@ -4,10 +4,12 @@ use proptest::prelude::*;
 /// The first second of 2100.
 const YEAR_2100: i64 = 4_102_444_800;
 
+#[expect(clippy::unnecessary_wraps, reason = "what parsing gives")]
 fn by(seconds: i64) -> Result<Skew, SkewError> {
     Ok(Skew::By { seconds })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what parsing gives")]
 fn to(at: &str) -> Result<Skew, SkewError> {
     Ok(Skew::To { at: at.into() })
 }

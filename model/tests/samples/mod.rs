@@ -6,10 +6,11 @@ use belljar_model::{
     Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, CleanDoc, Clock,
     ClockReport, Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc,
     DoctorFailure, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind,
-    EntryWhen, EnvValue, FileRule, Label, Layer, LayerReport, Leftover, LeftoverKind, Manifest,
-    OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region, ReportDoc, ResultDoc,
-    ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest, SeqRange, Sha256, Skew,
-    Source, State, Streams, Tool, Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
+    EntryWhen, EnvValue, FarOutcome, FarReport, FileRule, Label, Layer, LayerReport, Leftover,
+    LeftoverKind, Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region,
+    ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest,
+    SeqRange, Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict,
+    Window, WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -71,7 +72,10 @@ fn plan() -> Plan {
             memory_bytes: Some(1 << 32),
             ..Budgets::default()
         },
-        clock: Some(Clock { skew: Skew::Auto }),
+        clock: Some(Clock {
+            skew: Skew::Auto,
+            far: true,
+        }),
         streams: Streams::Pipes,
         source_date_epoch: Some(0),
     }
@@ -94,7 +98,7 @@ fn run(run: Label) -> RunReport {
             },
         ],
         clock: ClockReport {
-            moved: run == Label::B,
+            moved: run != Label::A,
             readers: BTreeMap::from([("clock_gettime".into(), true)]),
             uncovered: vec![],
         },
@@ -124,7 +128,12 @@ fn result() -> ResultDoc {
         exit_code: 6,
         plan_digest: plan.digest(),
         plan,
-        runs: vec![run(Label::A), run(Label::B)],
+        runs: vec![run(Label::A), run(Label::B), run(Label::C)],
+        far: Some(FarReport {
+            outcome: FarOutcome::TimeBomb,
+            why: Some("an output is another".into()),
+            outputs: vec!["out/x".into()],
+        }),
         variations: Variations {
             varied: vec![Variation::Time],
             held: vec!["hostname".into()],
@@ -144,6 +153,7 @@ fn result() -> ResultDoc {
             started: "2024-01-01T00:00:00Z".into(),
             ended: "2024-01-01T00:00:01Z".into(),
             offset_s: Some(34_387_200),
+            far_offset_s: Some(504_921_600),
             kernel: "6.12.0".into(),
         },
     }

@@ -14,6 +14,8 @@ pub struct Request {
     pub command: Command,
     /// How run B's clock is moved; absent for a single run.
     pub skew: Option<Skew>,
+    /// Of a pair: whether a third run is made far ahead.
+    pub far: bool,
     /// Where the build starts.
     pub workdir: PathBuf,
     /// What stands at `/build`; absent: the git toplevel, else the workdir.
@@ -54,6 +56,7 @@ impl Request {
         Self {
             command: Command::Words(command),
             skew: None,
+            far: false,
             workdir: ".".into(),
             root: None,
             source: Source::default(),

@@ -93,7 +93,10 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
         on_deny: request.on_deny,
         require: request.require.clone(),
         budgets: request.budgets,
-        clock: request.skew.clone().map(|skew| Clock { skew }),
+        clock: request.skew.clone().map(|skew| Clock {
+            skew,
+            far: request.far,
+        }),
         streams: streams(request, caller),
         source_date_epoch: date_epoch,
     };

@@ -95,4 +95,5 @@ fn the_queries_of_the_evidence_page_work() {
         printed[2].contains("192.0.2.8:8080 by python3 -c "),
         "{printed:?}"
     );
+    assert_eq!(printed[3], "true\n");
 }

@@ -9,6 +9,7 @@ mod egress;
 mod evidence;
 mod evidence_folder;
 mod exit_codes;
+mod far;
 mod leaks;
 mod lifetime;
 mod outputs;

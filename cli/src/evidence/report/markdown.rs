@@ -42,6 +42,7 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>) -> String {
     if let Some(differences) = differences {
         outputs(&mut out, doc, differences);
     }
+    far(&mut out, doc);
     layers(&mut out, doc);
     if let Some(n) = doc.egress.get(&Class::External) {
         let _ = writeln!(
@@ -123,6 +124,23 @@ fn outputs(out: &mut String, doc: &ResultDoc, differences: &Differences) {
     if doc.counts.scratch_differences > 0 {
         let n = words::count(doc.counts.scratch_differences, "difference");
         let _ = writeln!(out, "\n{n} in scratch files, not counted.");
+    }
+}
+
+fn far(out: &mut String, doc: &ResultDoc) {
+    let Some(far) = &doc.far else { return };
+    let _ = writeln!(
+        out,
+        "\n## Sixteen years ahead\n\n{}. It does not gate.",
+        prose(&words::far(far))
+    );
+    for (n, path) in far.outputs.iter().take(SHOWN).enumerate() {
+        let gap = if n == 0 { "\n" } else { "" };
+        let _ = writeln!(out, "{gap}- {}", code(&path.to_string()));
+    }
+    let more = far.outputs.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "\nAnd {more} more, in {}.", code("result.json"));
     }
 }
 

@@ -56,6 +56,7 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
         scratch(&mut out);
     }
     variations(&mut out, doc, options.verbose);
+    far(&mut out, doc);
     layers(&mut out, doc, options.verbose);
     if let Some(n) = doc.egress.get(&Class::External) {
         let _ = writeln!(
@@ -154,6 +155,21 @@ fn variations(out: &mut String, doc: &ResultDoc, verbose: bool) {
     }
     if verbose && !of.held.is_empty() && doc.verdict.is_some() {
         let _ = writeln!(out, "  held: {}", line(&of.held.join(", ")));
+    }
+}
+
+/// The far run, which does not gate.
+fn far(out: &mut String, doc: &ResultDoc) {
+    let Some(far) = &doc.far else { return };
+    let ahead = doc.when.far_offset_s.map(words::offset);
+    let ahead = ahead.map_or(String::new(), |s| format!(" ({s})"));
+    let _ = writeln!(out, "  far{ahead}: {}; it does not gate", words::far(far));
+    for path in far.outputs.iter().take(SHOWN) {
+        let _ = writeln!(out, "    {path}: differs only far ahead");
+    }
+    let more = far.outputs.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "    and {more} more, in result.json");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Phrases that every form of the report uses.
 
 use belljar_model::{
-    Confidence, DifferenceKind, EndedBy, Label, ResultDoc, RunReport, Skew, Variation,
+    Confidence, DifferenceKind, EndedBy, FarOutcome, FarReport, Label, ResultDoc, RunReport, Skew,
+    Variation,
 };
 use nix::sys::signal::Signal;
 
@@ -21,6 +22,7 @@ pub fn run(label: Label) -> &'static str {
     match label {
         Label::A => "run A",
         Label::B => "run B",
+        Label::C => "run C",
     }
 }
 
@@ -75,6 +77,20 @@ pub fn rule(variation: Variation, doc: &ResultDoc) -> String {
         (Variation::Time, Some(Skew::To { at })) => format!("time (to {})", line(at)),
         (Variation::Time, None) => "time".into(),
         (Variation::Uptime, _) => "uptime".into(),
+    }
+}
+
+/// What the far run found, in a phrase.
+pub fn far(far: &FarReport) -> String {
+    let word = match far.outcome {
+        FarOutcome::Passed => "passed, and nothing differs only then",
+        FarOutcome::TimeBomb => "time bomb",
+        FarOutcome::Skipped => "skipped",
+        FarOutcome::Unknown => "not known",
+    };
+    match &far.why {
+        Some(why) => format!("{word}: {}", line(why)),
+        None => word.into(),
     }
 }
 

@@ -96,6 +96,7 @@ fn story<'a>(
         runs,
         differences,
         judgement,
+        far: None,
         hints: vec![],
         when: when(),
     }
@@ -208,6 +209,7 @@ fn a_command_that_did_not_run_is_told() {
         runs: vec![],
         differences: None,
         judgement,
+        far: None,
         hints: vec!["do".into()],
         when: when(),
     };

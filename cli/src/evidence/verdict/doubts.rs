@@ -8,16 +8,11 @@ use super::RunFacts;
 /// Why a build that left nothing can't be judged.
 pub const NO_OUTPUTS: &str = "the build left no outputs";
 
-pub(super) fn name(run: Label) -> char {
-    match run {
-        Label::A => 'A',
-        Label::B => 'B',
-    }
-}
-
 /// What was varied and what had no effect; `held` is the same in both runs.
 pub fn variations(plan: &Plan, runs: &[&RunReport]) -> Variations {
-    let proven = runs.len() == 2 && runs.iter().all(|r| clock_doubt(r).is_none());
+    // The far run is not one of the pair.
+    let pair = || runs.iter().filter(|r| r.run != Label::C);
+    let proven = pair().count() == 2 && pair().all(|r| clock_doubt(r).is_none());
     let time = || plan.clock.iter().map(|_| Variation::Time).collect();
     let (varied, ineffective) = if proven {
         (time(), vec![])
@@ -64,7 +59,7 @@ pub(super) fn doubts(plan: &Plan, runs: &[RunFacts<'_>]) -> Vec<String> {
     for report in runs.iter().filter_map(|run| run.report.ok()) {
         let unknown = report.ended_by == EndedBy::Incomplete
             || (report.ended_by == EndedBy::Command && report.status.is_none());
-        open.extend(unknown.then(|| format!("how run {} ended is not known", name(report.run))));
+        open.extend(unknown.then(|| format!("how run {} ended is not known", report.run.upper())));
         open.extend(clock_doubt(report));
     }
     open.extend(lost(runs));
@@ -72,8 +67,8 @@ pub(super) fn doubts(plan: &Plan, runs: &[RunFacts<'_>]) -> Vec<String> {
 }
 
 /// Why the clock of a run is not proven to have been what it should be.
-fn clock_doubt(report: &RunReport) -> Option<String> {
-    let run = name(report.run);
+pub fn clock_doubt(report: &RunReport) -> Option<String> {
+    let run = report.run.upper();
     let clock = &report.clock;
     let wrong: Vec<&str> = clock
         .readers
@@ -81,7 +76,7 @@ fn clock_doubt(report: &RunReport) -> Option<String> {
         .filter(|(_, ok)| !**ok)
         .map(|(n, _)| n.as_str())
         .collect();
-    if clock.moved != (report.run == Label::B) {
+    if clock.moved != (report.run != Label::A) {
         let what = if clock.moved { "moved" } else { "not moved" };
         Some(format!("the clock of run {run} was {what}"))
     } else if clock.readers.is_empty() {
@@ -109,7 +104,7 @@ pub(super) fn lost<'a>(runs: &'a [RunFacts<'_>]) -> impl Iterator<Item = String>
         } else {
             "records of run"
         };
-        format!("lost {} egress {records} {}", r.records_lost, name(r.run))
+        format!("lost {} egress {records} {}", r.records_lost, r.run.upper())
     })
 }
 
