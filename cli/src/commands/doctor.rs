@@ -51,7 +51,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
         skew: None,
         vary: None,
     };
-    let prepared = plan::prepare(Typed::Verify(&verify))?;
+    let (prepared, _) = plan::prepare(Typed::Verify(&verify))?;
     let stop = Stop::install()?;
     let doc = examine(&prepared.plan, &prepared.host, &stop);
     if args.json {
@@ -94,7 +94,7 @@ fn pair(
     stop: &Stop,
     layers: &mut Vec<LayerReport>,
 ) -> Result<(), DoctorFailure> {
-    let mut session = Session::prepare(plan, host).map_err(failure)?;
+    let mut session = Session::prepare(plan, host, None).map_err(failure)?;
     let a = session
         .run(Label::A, 0, &mut Nobody, stop)
         .map_err(failure)?;

@@ -2,7 +2,8 @@
 //! meet.
 
 use belljar_model::Plan;
-use belljar_sandbox::plan::{Caller, Host, PlanError, Real, Resolved, places, resolve};
+use belljar_sandbox::launch::Ahead;
+use belljar_sandbox::plan::{Caller, Host, PlanError, Real, Resolved, View as _, places, resolve};
 
 use crate::config::{self, Export, Typed, Voice};
 use crate::errors::CommandError;
@@ -24,8 +25,9 @@ pub struct Prepared {
     pub notices: Vec<String>,
 }
 
-/// Finds the configuration, merges and resolves.
-pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
+/// Finds the configuration, merges and resolves. A launcher is started as soon as it is known whose
+/// tree it is.
+pub fn prepare(typed: Typed<'_>) -> Result<(Prepared, Option<Ahead>), CommandError> {
     let caller = Caller::read().map_err(|e| {
         CommandError::usage(format!(
             "could not read the current folder: {e:?} ({})",
@@ -36,6 +38,8 @@ pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
     let args = typed.shared();
     let workdir = args.workdir.as_deref().unwrap_or(".".as_ref());
     let found = places(workdir, args.root.as_deref(), &caller, &Real)?;
+    let owner = Real.owner(&found.root).ok();
+    let ahead = owner.and_then(|owner| Ahead::start(&found.root, owner, caller.ids));
     let file = config::find(args.config.as_deref(), &found.workdir, &found.root)?;
     let config = config::merge(typed, &file);
     let resolved = resolve(&config.request, &caller, &Real)?;
@@ -51,14 +55,15 @@ pub fn prepare(typed: Typed<'_>) -> Result<Prepared, CommandError> {
         Export::Workdir => Some(workdir),
         Export::Into(dir) => Some(caller.cwd.join(dir)),
     };
-    Ok(Prepared {
+    let prepared = Prepared {
         plan,
         host,
         export,
         elsewhere,
         voice: config.voice,
         notices,
-    })
+    };
+    Ok((prepared, ahead))
 }
 
 impl From<PlanError> for CommandError {

@@ -15,11 +15,11 @@ use crate::evidence::verdict;
 
 /// Runs the command once.
 pub fn run(args: &RunArgs) -> Result<ExitCode, CommandError> {
-    let prepared = plan::prepare(Typed::Run(args))?;
+    let (prepared, ahead) = plan::prepare(Typed::Run(args))?;
     let plan = &prepared.plan;
     let mut work = Work::begin(&prepared, false)?;
     let mut ran = work
-        .session()
+        .session(ahead)
         .and_then(|mut session| work.run(&mut session, Label::A, 0, prepared.export.is_some()));
     let interrupted = work.interrupted();
     let facts = match &interrupted {

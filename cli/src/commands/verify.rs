@@ -8,7 +8,7 @@ use belljar_model::{
     Differences, EndedBy, Label, OsText, Plan, RunReport, SkewError, Verdict, exit,
 };
 use belljar_sandbox::SetupError;
-use belljar_sandbox::launch::Session;
+use belljar_sandbox::launch::{Ahead, Session};
 
 use super::far::Far;
 use super::plan;
@@ -32,10 +32,10 @@ struct Pair {
 
 /// Runs the command twice and compares.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
-    let prepared = plan::prepare(Typed::Verify(args))?;
+    let (prepared, ahead) = plan::prepare(Typed::Verify(args))?;
     let plan = &prepared.plan;
     let mut work = Work::begin(&prepared, true)?;
-    let mut session = work.session();
+    let mut session = work.session(ahead);
     let pair = match &mut session {
         Ok(session) => runs(&mut work, session, plan)?,
         Err(no_run) => Pair::only(Err(no_run.clone())),

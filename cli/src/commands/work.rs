@@ -9,7 +9,7 @@ use belljar_model::{Differences, FarReport, Label, Plan, ResultDoc, ResultWhen, 
 use belljar_sandbox::SetupError;
 use belljar_sandbox::capture::{CaptureError, Captured, Workspace, capture};
 use belljar_sandbox::launch::scratch::Scratch;
-use belljar_sandbox::launch::{Asked, Outcome, Session, Sink as _, Stop};
+use belljar_sandbox::launch::{Ahead, Asked, Outcome, Session, Sink as _, Stop};
 use jiff::Timestamp;
 
 use super::export;
@@ -120,9 +120,9 @@ impl<'a> Work<'a> {
     }
 
     /// Looks at the source tree.
-    pub fn session(&mut self) -> Result<Session<'a>, NoRun> {
+    pub fn session(&mut self, ahead: Option<Ahead>) -> Result<Session<'a>, NoRun> {
         let prepared = self.prepared;
-        Session::prepare(&prepared.plan, &prepared.host).map_err(|e| self.failed(e))
+        Session::prepare(&prepared.plan, &prepared.host, ahead).map_err(|e| self.failed(e))
     }
 
     /// One run, with its output shown and logged. `read`: read its outputs if it passes.

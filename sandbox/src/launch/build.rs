@@ -33,12 +33,7 @@ pub(super) struct BuildSide {
 /// Runs the build's process to its exec; does not return. `sealed` can be read once all that init
 /// puts up stands. `told` takes the listener's number and
 /// then one byte once the descriptor table is the build's own.
-pub(super) fn run(
-    job: &Job<'_>,
-    terminal: Option<&OwnedFd>,
-    sealed: &EventFd,
-    told: &OwnedFd,
-) -> ! {
+pub(super) fn run(job: &Job, terminal: Option<&OwnedFd>, sealed: &EventFd, told: &OwnedFd) -> ! {
     let channel = &job.build.channel;
     let failure =
         match prepare(job, terminal, sealed, told).and_then(|report| agree(channel, report)) {
@@ -55,7 +50,7 @@ pub(super) fn run(
 }
 
 fn prepare(
-    job: &Job<'_>,
+    job: &Job,
     terminal: Option<&OwnedFd>,
     sealed: &EventFd,
     told: &OwnedFd,
@@ -70,13 +65,13 @@ fn prepare(
     // From here on nothing outside belongs to the build: mounts, network and names are the outer
     // namespace's.
     unshare(CloneFlags::CLONE_NEWUSER).step("make the build's own user namespace")?;
-    write_own_maps(job.host.owner)?;
+    write_own_maps(job.mapping.owner)?;
     let mut layers = super::walls::before_filters(queues.as_ref())?;
     let base = crate::clock::CanaryBase::take().step("read the clocks")?;
     super::walls::filters()?;
     sealed.read().step("wait for the walls of init")?;
-    let mut probes = crate::observe::self_test(job.label);
-    let listener = super::walls::observer(job.offset_s != 0)?;
+    let mut probes = crate::observe::self_test(job.orders.label);
+    let listener = super::walls::observer(job.orders.offset_s != 0)?;
     layers.push(LayerReport::full(
         Layer::Seccomp,
         "allow-list and known-bad list",
@@ -96,8 +91,8 @@ fn prepare(
     }
     cloexec_from(3).step("keep the caller's descriptors from the build")?;
     nix::unistd::write(told, b"u").step("tell init of the own descriptor table")?;
-    let clock = crate::clock::canary(job.offset_s, base);
-    probes.extend(crate::observe::last_test(job.label));
+    let clock = crate::clock::canary(job.orders.offset_s, base);
+    probes.extend(crate::observe::last_test(job.orders.label));
     Ok(BuildReport {
         layers,
         clock,
@@ -106,7 +101,7 @@ fn prepare(
 }
 
 /// Puts the streams in place.
-fn connect(job: &Job<'_>, terminal: Option<&OwnedFd>) -> Result<(), SetupError> {
+fn connect(job: &Job, terminal: Option<&OwnedFd>) -> Result<(), SetupError> {
     let step = "connect the build's streams";
     let [input, output, error] = match (terminal, &job.build.streams) {
         (Some(tty), _) => {
@@ -134,26 +129,26 @@ fn agree(channel: &Channel, report: BuildReport) -> Result<(), SetupError> {
 
 /// Replaces the process by the command. Looks a bare name up in the build's own PATH, as
 /// execvp(3) does, with its fallback to the shell for a script without an interpreter line.
-fn exec(job: &Job<'_>) -> Result<std::convert::Infallible, Errno> {
-    let plan = job.plan;
-    nix::unistd::chdir(&Path::new("/build").join(plan.cwd.as_path()))?;
+fn exec(job: &Job) -> Result<std::convert::Infallible, Errno> {
+    let orders = &job.orders;
+    nix::unistd::chdir(&Path::new("/build").join(orders.cwd.as_path()))?;
     let c = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
-    let argv = plan
+    let argv = orders
         .command
         .iter()
         .map(|a| c(a.as_bytes()))
         .collect::<Result<Vec<_>, _>>()?;
-    let env = plan
+    let env = orders
         .env
         .iter()
-        .map(|(k, v)| c(&[k.as_bytes(), b"=", v.value.as_bytes()].concat()))
+        .map(|(k, v)| c(&[k.as_bytes(), b"=", v.as_bytes()].concat()))
         .collect::<Result<Vec<_>, _>>()?;
-    let name = plan.command.first().ok_or(Errno::ENOENT)?.as_os_str();
-    let path = plan
+    let name = orders.command.first().ok_or(Errno::ENOENT)?.as_os_str();
+    let path = orders
         .env
-        .get(&"PATH".into())
-        .map(|v| v.value.clone())
-        .unwrap_or_default();
+        .iter()
+        .find(|(name, _)| name.as_bytes() == b"PATH");
+    let path = path.map(|(_, value)| value.clone()).unwrap_or_default();
     reset_signals()?;
     nix::sys::signal::SigSet::empty().thread_set_mask()?;
     let mut worst = Errno::ENOENT;

@@ -5,6 +5,7 @@ use std::fs::{self, FileTimes};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use belljar_model::OsText;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
@@ -15,8 +16,8 @@ use crate::error::At;
 
 /// Copies what is below `from` into the existing folder `to`, without `hidden` (relative paths).
 /// Modes, times, links and hard links stay; sockets and devices are left out.
-pub(super) fn tree(from: &Path, to: &Path, hidden: &[PathBuf]) -> Result<(), SetupError> {
-    let hidden: HashSet<&Path> = hidden.iter().map(PathBuf::as_path).collect();
+pub(super) fn tree(from: &Path, to: &Path, hidden: &[OsText]) -> Result<(), SetupError> {
+    let hidden: HashSet<&Path> = hidden.iter().map(OsText::as_path).collect();
     let mut links: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
     let mut todo = vec![PathBuf::new()];
     let mut folders = Vec::new();

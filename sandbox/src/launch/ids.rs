@@ -13,7 +13,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::error::At;
-use crate::plan::{Host, Ids};
+use crate::plan::Ids;
 use crate::sys::mount::{Attr, mount_setattr};
 use crate::sys::process::{Cloned, clone_process};
 use crate::{SetupError, plan};
@@ -28,6 +28,8 @@ pub const BUILDER_OUTSIDE: u32 = 1_879_102_000;
 /// How ids are mapped in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
+    /// The owner of the root folder, whose ids the builder has in the outer namespace.
+    pub owner: Ids,
     /// The builder's ids as the launcher sees them.
     pub outside: Ids,
     /// The launcher may mount on the host and map any id.
@@ -36,31 +38,33 @@ pub struct Mapping {
 
 impl Mapping {
     /// The mapping for this caller and this root folder.
-    pub fn choose(host: &Host) -> Result<Self, SetupError> {
+    pub fn choose(root: &Path, owner: Ids, caller: Ids) -> Result<Self, SetupError> {
         use caps::Capability::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
         let has = |cap| caps::has_cap(None, caps::CapSet::Effective, cap).unwrap_or(false);
         let privileged =
-            host.caller.uid == 0 && [CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID].map(has) == [true; 3];
+            caller.uid == 0 && [CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID].map(has) == [true; 3];
         if privileged {
             let outside = Ids {
                 uid: BUILDER_OUTSIDE,
                 gid: BUILDER_OUTSIDE,
             };
             return Ok(Self {
+                owner,
                 outside,
                 privileged,
             });
         }
-        if host.owner.uid != host.caller.uid {
+        if owner.uid != caller.uid {
             return Err(SetupError::refused(
                 "map the owner of the root folder to the builder",
                 "it belongs to another user",
             )
-            .at(host.root.as_path())
+            .at(root)
             .hint("run belljar as that user or as root, or build in a copy of your own"));
         }
         Ok(Self {
-            outside: host.caller,
+            owner,
+            outside: caller,
             privileged,
         })
     }
@@ -69,11 +73,11 @@ impl Mapping {
 impl Mapping {
     /// The owner of files that the build can have: root maps the root folder's at the mount,
     /// anybody else has their own.
-    pub fn on_disk(&self, host: &Host) -> Ids {
+    pub fn on_disk(&self) -> Ids {
         if self.privileged {
-            host.owner
+            self.owner
         } else {
-            host.caller
+            self.outside
         }
     }
 }

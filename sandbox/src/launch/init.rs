@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
-use belljar_model::{Label, Layer, LayerReport, Plan, State, Streams};
+use belljar_model::{Layer, LayerReport, State, Streams};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,16 +17,16 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 
 use super::build::{self, BuildSide};
+use super::ids::Mapping;
 use super::layers::{groups, missing};
+use super::orders::Orders;
 use super::root;
 use super::trees::Trees;
 use super::wire::{Channel, FromInit, ToInit};
 use super::workspace;
 use crate::SetupError;
-use crate::capture::Rung;
 use crate::error::At;
 use crate::observe::NameSocket;
-use crate::plan::Host;
 use crate::sys::link::loopback_up;
 use crate::sys::process::{
     Cloned, clone_process, close_number, die_with_parent, exit_now, set_domain_name,
@@ -39,36 +39,64 @@ const HOST_NAME: &str = "belljar";
 const INIT_NAME: &str = "belljar-init";
 
 /// What init is started with.
-pub(super) struct Job<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) host: &'a Host,
-    pub(super) rung: Rung,
-    /// Taken by a privileged launcher; else init takes them itself.
-    pub(super) trees: Option<Trees>,
-    /// The launcher is privileged; then it has dropped the supplementary groups too.
-    pub(super) privileged: bool,
-    pub(super) scratch: &'a std::path::Path,
-    pub(super) label: Label,
-    /// Seconds by which the wall clock is moved, and the boot clock with it.
-    pub(super) offset_s: i64,
+pub(super) struct Start {
+    pub(super) mapping: Mapping,
+    /// To the supervisor.
     pub(super) channel: Channel,
-    pub(super) build: BuildSide,
+    /// The build's, to the supervisor.
+    pub(super) build: Channel,
     /// Takes a byte once the id maps are written, and one once the scratch folder is prepared.
     pub(super) ready: OwnedFd,
     /// What the launcher could do about the caller's rank among processes.
     pub(super) scheduling: LayerReport,
+    /// The orders come by this, unless they are known.
+    pub(super) orders: Channel,
+    pub(super) known: Option<Known>,
+}
+
+/// What the launcher knew before it started init.
+pub(super) struct Known {
+    pub(super) orders: Orders,
+    pub(super) streams: Option<[OwnedFd; 3]>,
+    /// Taken by a privileged launcher; else init takes them itself.
+    pub(super) trees: Option<Trees>,
+}
+
+/// What init and build work by.
+pub(super) struct Job {
+    pub(super) orders: Orders,
+    pub(super) mapping: Mapping,
+    pub(super) channel: Channel,
+    pub(super) build: BuildSide,
+    ready: OwnedFd,
+    scheduling: LayerReport,
 }
 
 /// Runs init to its end; does not return.
-pub(super) fn run(mut job: Job<'_>) -> ! {
-    let code = match set_up(&mut job) {
-        Ok(ready) => serve(job, &ready),
+pub(super) fn run(start: Start) -> ! {
+    let report = start.channel.0.try_clone().map(Channel);
+    let code = match set_up(start) {
+        Ok((job, ready)) => {
+            drop(report);
+            serve(job, &ready)
+        }
         Err(error) => {
-            let _ = job.channel.send(&FromInit::Failed(error));
+            let _ = report.map(|channel| channel.send(&FromInit::Failed(error)));
             1
         }
     };
     exit_now(code)
+}
+
+/// The build's streams, as they came with the orders.
+pub(super) fn streams(fds: Vec<OwnedFd>) -> Result<Option<[OwnedFd; 3]>, SetupError> {
+    if fds.is_empty() {
+        return Ok(None);
+    }
+    let three = fds.try_into();
+    three
+        .map(Some)
+        .map_err(|_| SetupError::refused("take over the build's streams", "they are not three"))
 }
 
 struct Ready {
@@ -78,51 +106,90 @@ struct Ready {
     told: OwnedFd,
 }
 
-fn set_up(job: &mut Job<'_>) -> Result<Ready, SetupError> {
-    become_builder(job)?;
-    let taken = match job.trees.take() {
+fn set_up(start: Start) -> Result<(Job, Ready), SetupError> {
+    become_builder(&start)?;
+    let mut layers = namespaces()?;
+    let names = NameSocket::open().map_err(|e| {
+        let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        SetupError::new("open the sandbox's name socket", errno)
+    })?;
+    start
+        .channel
+        .send_with(&FromInit::Names, &names.as_fds())
+        .step("hand the name socket to the supervisor")?;
+    drop(names);
+
+    let (mut job, trees) = take_orders(start)?;
+    let taken = match trees {
         Some(trees) => trees,
-        None => Trees::take(job.host, job.scratch)?,
+        None => Trees::take(&job.orders)?,
     };
+    let disk = job.orders.budgets.disk_bytes;
     root::enter_new_root()?;
     // First, since entries may stand in them.
-    root::temporary(job.plan.budgets.disk_bytes)?;
-    root::populate(&job.host.entries, &taken)?;
+    root::temporary(disk)?;
+    root::populate(&job.orders.entries, &taken)?;
     root::devices(&taken)?;
     root::proc()?;
     forget_command_line()?;
     root::sys(&taken)?;
     root::leave_old_root()?;
     let step = "wait for the scratch folder";
-    wait_for_launcher(job, step)?;
-    still_held(job, step)?;
-    let written = workspace::mount(job.rung, job.host, &taken, job.plan.budgets.disk_bytes)?;
-    let mut layers = namespaces(job)?;
+    wait_for_launcher(&job.ready, step)?;
+    still_held(&job.ready, step)?;
+    let written = workspace::mount(&job.orders, &taken)?;
+    layers.extend(limits(&job)?);
     layers.sort_by_key(|l| l.layer);
 
-    let terminal = match job.plan.streams {
+    let terminal = match job.orders.streams {
         Streams::Terminal => Some(open_terminal()?),
         Streams::Pipes | Streams::PipesWithStdin => None,
     };
     // What the supervisor measures against the disk budget.
-    let temporary = match job.plan.budgets.disk_bytes {
+    let temporary = match disk {
         Some(_) => root::open_temporary(written.memory)?,
         None => Vec::new(),
     };
     let mut fds = vec![written.upper.as_fd()];
     fds.extend(temporary.iter().map(OwnedFd::as_fd));
     fds.extend(terminal.as_ref().map(|(master, _)| master.as_fd()));
-    let names = NameSocket::open().map_err(|e| {
-        let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        SetupError::new("open the sandbox's name socket", errno)
-    })?;
-    job.channel
-        .send_with(&FromInit::Names, &names.as_fds())
-        .step("hand the name socket to the supervisor")?;
     job.channel
         .send_with(&FromInit::SetUp { layers }, &fds)
         .step("report to the supervisor")?;
-    start_build(job, terminal.as_ref().map(|(_, slave)| slave), taken)
+    drop(temporary);
+    drop(written.upper);
+    let terminal = terminal.map(|(_, slave)| slave);
+    let ready = start_build(&mut job, terminal.as_ref(), taken)?;
+    Ok((job, ready))
+}
+
+/// Waits for the orders where they are not known, and for what else depends on them.
+fn take_orders(start: Start) -> Result<(Job, Option<Trees>), SetupError> {
+    let known = match start.known {
+        Some(known) => known,
+        None => await_orders(&start.orders)?,
+    };
+    let job = Job {
+        orders: known.orders,
+        mapping: start.mapping,
+        channel: start.channel,
+        build: BuildSide {
+            channel: start.build,
+            streams: known.streams,
+        },
+        ready: start.ready,
+        scheduling: start.scheduling,
+    };
+    Ok((job, known.trees))
+}
+
+fn await_orders(channel: &Channel) -> Result<Known, SetupError> {
+    let (file, fds) = super::launcher::receive(channel)?;
+    Ok(Known {
+        orders: Orders::read(file)?,
+        streams: streams(fds)?,
+        trees: None,
+    })
 }
 
 /// Overwrites the arguments that init was forked with. Anybody inside may read the command line of
@@ -161,12 +228,12 @@ fn forget_command_line() -> Result<(), SetupError> {
 }
 
 /// Waits for the maps, takes the builder's ids, and ties init's life to the launcher's.
-fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
-    wait_for_launcher(job, "wait for the id maps")?;
+fn become_builder(start: &Start) -> Result<(), SetupError> {
+    wait_for_launcher(&start.ready, "wait for the id maps")?;
     let step = "take the builder's ids";
     let (uid, gid) = (
-        nix::unistd::Uid::from_raw(job.host.owner.uid),
-        nix::unistd::Gid::from_raw(job.host.owner.gid),
+        nix::unistd::Uid::from_raw(start.mapping.owner.uid),
+        nix::unistd::Gid::from_raw(start.mapping.owner.gid),
     );
     nix::unistd::setresgid(gid, gid, gid).step(step)?;
     nix::unistd::setresuid(uid, uid, uid).step(step)?;
@@ -178,8 +245,8 @@ fn become_builder(job: &Job<'_>) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn wait_for_launcher(job: &Job<'_>, step: &'static str) -> Result<(), SetupError> {
-    match nix::unistd::read(&job.ready, &mut [0]).step(step)? {
+fn wait_for_launcher(ready: &OwnedFd, step: &'static str) -> Result<(), SetupError> {
+    match nix::unistd::read(ready, &mut [0]).step(step)? {
         1 => Ok(()),
         _ => Err(SetupError::refused(step, "the launcher is gone")),
     }
@@ -187,31 +254,33 @@ fn wait_for_launcher(job: &Job<'_>, step: &'static str) -> Result<(), SetupError
 
 /// A launcher that died before init's life was tied to its own would take nothing along: its bytes
 /// may be in the pipe already, but it has let go of the other end.
-fn still_held(job: &Job<'_>, step: &'static str) -> Result<(), SetupError> {
-    let mut held = [PollFd::new(job.ready.as_fd(), PollFlags::empty())];
+fn still_held(ready: &OwnedFd, step: &'static str) -> Result<(), SetupError> {
+    let mut held = [PollFd::new(ready.as_fd(), PollFlags::empty())];
     match poll(&mut held, PollTimeout::ZERO).step(step)? {
         0 => Ok(()),
         _ => Err(SetupError::refused(step, "the launcher is gone")),
     }
 }
 
-/// Names, loopback, clocks, limits: what the namespaces themselves hold.
-fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
+/// Names and loopback: what the namespaces hold whatever is run in them.
+fn namespaces() -> Result<Vec<LayerReport>, SetupError> {
     sethostname(HOST_NAME).step("set the host name")?;
     set_domain_name("(none)").step("set the domain name")?;
     loopback_up().step("bring the loopback device up")?;
-    // One further user namespace, the build's; none below that.
-    fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;
-    let mut layers = vec![
+    Ok(vec![
         LayerReport::full(Layer::UserNamespace, "two, the build's owns nothing"),
         LayerReport::full(Layer::MountNamespace, "own"),
         LayerReport::full(Layer::PidNamespace, "own"),
         LayerReport::full(Layer::NetNamespace, "own, loopback only"),
         LayerReport::full(Layer::IpcNamespace, "own"),
         LayerReport::full(Layer::UtsNamespace, "own"),
-    ];
-    layers.push(match unshare(CloneFlags::CLONE_NEWCGROUP) {
-        Ok(()) => match super::cgroup::view::show(&job.plan.budgets) {
+    ])
+}
+
+/// Clocks and limits, for which the new `/proc` and `/sys` have to be there.
+fn limits(job: &Job) -> Result<Vec<LayerReport>, SetupError> {
+    let cgroup = match unshare(CloneFlags::CLONE_NEWCGROUP) {
+        Ok(()) => match super::cgroup::view::show(&job.orders.budgets) {
             Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
             Err(e) => LayerReport {
                 state: State::Partial,
@@ -226,8 +295,10 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
             format!("unshare: {e:?}"),
             None,
         ),
-    });
-    layers.push(match time_namespace(job.offset_s) {
+    };
+    // One further user namespace, the build's; none below that.
+    fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;
+    let time = match time_namespace(job.orders.offset_s) {
         Ok(()) => LayerReport::full(Layer::TimeNamespace, "own"),
         Err(e) => missing(
             Layer::TimeNamespace,
@@ -235,13 +306,16 @@ fn namespaces(job: &Job<'_>) -> Result<Vec<LayerReport>, SetupError> {
             e.to_string(),
             Some("use a kernel with CONFIG_TIME_NS"),
         ),
-    });
+    };
     let further = nix::unistd::getgroups().step("count the supplementary groups")?;
     let own = nix::unistd::getegid();
     let further = further.iter().filter(|g| **g != own).count();
-    layers.push(groups(job.privileged, further));
-    layers.push(job.scheduling.clone());
-    Ok(layers)
+    Ok(vec![
+        cgroup,
+        time,
+        groups(job.mapping.privileged, further),
+        job.scheduling.clone(),
+    ])
 }
 
 /// The boot clock moves with the wall clock; the monotonic clock stays (time_namespaces(7)).
@@ -275,7 +349,7 @@ fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
 /// The last walls of init's own go up while that process puts up its first ones; it waits for them
 /// before anything is measured from inside.
 fn start_build(
-    job: &mut Job<'_>,
+    job: &mut Job,
     terminal: Option<&OwnedFd>,
     taken: Trees,
 ) -> Result<Ready, SetupError> {
@@ -338,7 +412,7 @@ fn wait_for(pipe: &OwnedFd, signals: &SignalFd, buf: &mut [u8]) -> Result<bool, 
 
 /// Reaps until the build's first process ends, reports its status, and returns init's exit code.
 /// The end of init ends every process inside.
-fn serve(job: Job<'_>, ready: &Ready) -> i32 {
+fn serve(job: Job, ready: &Ready) -> i32 {
     let Job { channel, build, .. } = job;
     // Until the build's table is its own, nothing of it may be closed here; from then on nothing
     // of it may be held here.

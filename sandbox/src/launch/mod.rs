@@ -3,6 +3,7 @@
 //! supervisor -> launcher -> init -> build, each a fork of the one before, each single-threaded
 //! until its fork is done. [`Session`] is the supervisor's side.
 
+mod ahead;
 mod budgets;
 mod build;
 pub mod caps;
@@ -16,6 +17,7 @@ mod init;
 pub mod landlock;
 mod launcher;
 mod layers;
+mod orders;
 mod remove;
 mod require;
 pub mod rlimits;
@@ -35,6 +37,7 @@ mod walls;
 mod wire;
 pub mod workspace;
 
+pub use ahead::Ahead;
 pub use session::{Outcome, Session};
 pub use stop::{Asked, Stop};
 pub use streams::{Sink, Stream};

@@ -4,16 +4,15 @@ use belljar_model::{BudgetReport, EgressRecord, Label, Plan, Probe, RunReport, S
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::build::BuildSide;
+use super::ahead::Ahead;
 use super::cgroup::Leaf;
 use super::id::RunId;
 use super::ids::Mapping;
-use super::launcher::{self, Brief};
+use super::orders::Orders;
 use super::scratch::Scratch;
 use super::streams::{self, Sink};
 use super::supervise::{Remains, Supervisor};
 use super::terminal::Terminal;
-use super::wire::Channel;
 use super::workspace::{OVERLAY_STEP, ladder};
 use super::{Stop, Survey};
 use crate::SetupError;
@@ -21,7 +20,6 @@ use crate::capture::{Rung, Workspace};
 use crate::error::At;
 use crate::observe::Egress;
 use crate::plan::Host;
-use crate::sys::process::{Cloned, clone_process};
 
 /// A `--disk` budget up to this many bytes may be served from memory.
 const SMALL_DISK: u64 = 1 << 30;
@@ -53,11 +51,17 @@ pub struct Session<'a> {
     mapping: Mapping,
     survey: Survey,
     rungs: Vec<Rung>,
+    ahead: Option<Ahead>,
 }
 
 impl<'a> Session<'a> {
-    /// Looks at the source tree and decides what can be decided before anything is made.
-    pub fn prepare(plan: &'a Plan, host: &'a Host) -> Result<Self, SetupError> {
+    /// Looks at the source tree and decides what can be decided before anything is made. A launcher
+    /// that was started ahead serves the first run.
+    pub fn prepare(
+        plan: &'a Plan,
+        host: &'a Host,
+        ahead: Option<Ahead>,
+    ) -> Result<Self, SetupError> {
         if host.scratch.starts_with(&host.root) {
             return Err(SetupError::refused(
                 "make a scratch folder",
@@ -74,8 +78,8 @@ impl<'a> Session<'a> {
             .hint("leave out the inner belljar: what it would run is sealed in"));
         }
         sweep(host);
-        let mapping = Mapping::choose(host)?;
-        let survey = Survey::of(host, mapping.on_disk(host))?;
+        let mapping = Mapping::choose(&host.root, host.owner, host.caller)?;
+        let survey = Survey::of(host, mapping.on_disk())?;
         if let Some(path) = &survey.foreign_user {
             return Err(SetupError::refused(
                 "map the owner of the root folder to the builder",
@@ -92,6 +96,7 @@ impl<'a> Session<'a> {
             mapping,
             survey,
             rungs,
+            ahead,
         })
     }
 
@@ -124,44 +129,27 @@ impl<'a> Session<'a> {
     }
 
     fn attempt(
-        &self,
+        &mut self,
         rung: Rung,
         label: Label,
         offset_s: i64,
         sink: &mut dyn Sink,
         stop: &Stop,
     ) -> Result<Outcome, SetupError> {
-        assert_single_threaded()?;
         let scratch = Scratch::create(&self.host.scratch, RunId::new()?)?;
         let leaf = Leaf::create(&self.plan.budgets, scratch.id())?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let lower = nix::fcntl::open(&self.host.root, flags, Mode::empty())
             .step_at("open the root folder", self.host.root.as_path())?;
-        let (ours, inner) = Channel::pair().step("make a channel")?;
-        let (ours_build, build) = Channel::pair().step("make a channel")?;
         let (ends, theirs) = streams::make(self.plan.streams)?;
-        let side = BuildSide {
-            channel: build,
-            streams: theirs,
+        let fits = |a: &Ahead| a.fits(self.mapping, leaf.as_ref());
+        let ahead = match self.ahead.take().filter(fits) {
+            Some(ahead) => ahead,
+            None => Ahead::with(self.mapping, leaf.as_ref())?,
         };
-        let brief = Brief {
-            plan: self.plan,
-            host: self.host,
-            label,
-            mapping: self.mapping,
-            rung,
-            scratch: scratch.path(),
-            leaf: leaf.as_ref(),
-            offset_s,
-        };
-        let launcher = match clone_process(0).step("start the launcher")? {
-            Cloned::Child => {
-                drop((ours, ours_build, ends, lower));
-                launcher::run(&brief, &inner, side)
-            }
-            Cloned::Parent(pid) => pid,
-        };
-        drop((inner, side));
+        let (plan, host) = (self.plan, self.host);
+        let orders = Orders::new(plan, host, label, rung, offset_s, scratch.path());
+        let ordered = ahead.order(&orders, theirs)?;
         let terminal = (self.plan.streams == Streams::Terminal)
             .then(Terminal::find)
             .flatten();
@@ -171,7 +159,15 @@ impl<'a> Session<'a> {
         }
         let egress = Egress::new(label, self.plan.allow.clone(), self.host.home.as_deref());
         let supervisor = Supervisor::new(
-            self.plan, label, offset_s, launcher, leaf, ours, ours_build, ends, egress,
+            self.plan,
+            label,
+            offset_s,
+            ordered.launcher,
+            leaf,
+            ordered.init,
+            ordered.build,
+            ends,
+            egress,
         )?;
         let ended = supervisor.run(sink, stop)?;
         let workspace = Workspace {
@@ -215,19 +211,4 @@ fn sweep(host: &Host) {
         std::thread::sleep(std::time::Duration::from_millis(1));
         tries += 1;
     }
-}
-
-/// A fork copies one thread: with others about, their locks would stay locked for ever.
-fn assert_single_threaded() -> Result<(), SetupError> {
-    let step = "start the launcher";
-    let threads = std::fs::read_dir("/proc/self/task")
-        .step_at(step, "/proc/self/task")?
-        .count();
-    if threads == 1 {
-        return Ok(());
-    }
-    Err(SetupError::refused(
-        step,
-        format!("this process has {threads} threads"),
-    ))
 }

@@ -8,13 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use belljar_model::OsText;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 
 use super::ids::{Mapping, idmap, namespace_for, owner_of};
+use super::orders::Orders;
 use crate::SetupError;
 use crate::error::At;
-use crate::plan::{Host, HostEntryKind, NOTHING};
+use crate::plan::{HostEntryKind, NOTHING};
 use crate::sys::mount::{Attr, mount_setattr, open_tree_clone};
 
 /// The device nodes of `/dev`, bound one by one from the host, with their numbers (devices.txt).
@@ -30,7 +32,7 @@ pub(super) const DEVICES: [(&str, u64, u64); 6] = [
 /// Detached mounts, in the order of their lists.
 #[derive(Debug)]
 pub(super) struct Trees {
-    /// One for each `Bind` and `Cache` of `host.entries`, in order.
+    /// One for each `Bind` and `Cache` of the orders' entries, in order.
     pub(super) entries: Vec<Option<OwnedFd>>,
     /// One for each of [`DEVICES`].
     pub(super) devices: Vec<OwnedFd>,
@@ -51,8 +53,8 @@ const COVER: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
 
 impl Trees {
     /// Takes all of them.
-    pub(super) fn take(host: &Host, scratch: &Path) -> Result<Self, SetupError> {
-        let entries = host.entries.iter().map(|e| match &e.kind {
+    pub(super) fn take(orders: &Orders) -> Result<Self, SetupError> {
+        let entries = orders.entries.iter().map(|e| match &e.kind {
             HostEntryKind::Bind { source } if source == Path::new(NOTHING) => {
                 tree(source, COVER).map(Some)
             }
@@ -62,13 +64,17 @@ impl Trees {
             HostEntryKind::Symlink { .. } | HostEntryKind::Made { .. } => Ok(None),
         });
         let device = |(name, ..): &(&str, u64, u64)| tree(&Path::new("/dev").join(name), COVER);
-        let gitdir = host.gitdir.as_ref().map(|dir| tree(dir, READ_ONLY));
+        let gitdir = orders.gitdir.as_ref();
+        let gitdir = gitdir.map(|dir| tree(dir.as_path(), READ_ONLY));
         Ok(Self {
             entries: entries.collect::<Result<_, _>>()?,
             devices: DEVICES.iter().map(device).collect::<Result<_, _>>()?,
             cpus: tree(Path::new("/sys/devices/system/cpu"), READ_ONLY).ok(),
-            lower: tree(&host.root, READ_ONLY)?,
-            scratch: tree(scratch, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?,
+            lower: tree(orders.root.as_path(), READ_ONLY)?,
+            scratch: tree(
+                orders.scratch.as_path(),
+                libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+            )?,
             gitdir: gitdir.transpose()?,
         })
     }
@@ -78,11 +84,11 @@ impl Trees {
     /// readable as far as its modes let others read it.
     pub(super) fn map_owners(
         &self,
-        host: &Host,
+        orders: &Orders,
         mapping: Mapping,
         userns: &OwnedFd,
     ) -> Result<(), SetupError> {
-        let owned = host
+        let owned = orders
             .entries
             .iter()
             .zip(&self.entries)
@@ -96,14 +102,15 @@ impl Trees {
                     || e.target.as_bytes().starts_with(b"/toolchains/");
                 somebodys.then_some((source.as_path(), tree.as_ref()?))
             });
-        let gitdir = host.gitdir.as_deref().zip(self.gitdir.as_ref());
-        let others = [(host.root.as_path(), &self.lower)]
+        let gitdir = orders.gitdir.as_ref().map(OsText::as_path);
+        let gitdir = gitdir.zip(self.gitdir.as_ref());
+        let others = [(orders.root.as_path(), &self.lower)]
             .into_iter()
             .chain(gitdir)
             .chain(owned);
         for (path, tree) in others {
             let disk = owner_of(path)?;
-            if disk == host.owner {
+            if disk == mapping.owner {
                 idmap(tree, userns)?;
             } else if disk != mapping.outside {
                 idmap(tree, &namespace_for(disk, mapping.outside)?)?;

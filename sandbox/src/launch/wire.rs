@@ -28,6 +28,11 @@ pub(crate) enum ToInit {
     Signal(i32),
 }
 
+/// Supervisor to launcher, and launcher to init. Beside it: the file with the orders, and the
+/// build's standard input, output and error unless it has a terminal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Given;
+
 /// Launcher or init to supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {

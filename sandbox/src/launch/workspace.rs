@@ -8,19 +8,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use belljar_model::WorkspaceWish;
+use belljar_model::{OsText, WorkspaceWish};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::disk::ceiling;
 use super::ids::Mapping;
+use super::orders::Orders;
 use super::root::{attach, folder, new_fs};
 use super::survey::Survey;
 use super::trees::Trees;
 use crate::SetupError;
 use crate::capture::Rung;
 use crate::error::At;
-use crate::plan::{Host, HostEntryKind};
+use crate::plan::HostEntryKind;
 
 /// Where the parts of the workspace stand while it is put together.
 const STAGE: &str = "/.belljar";
@@ -59,12 +60,8 @@ pub fn ladder(
 
 /// Makes the folders of the scratch folder that this rung needs; runs in the launcher, with the
 /// caller's rights.
-pub(super) fn prepare(
-    rung: Rung,
-    host: &Host,
-    scratch: &Path,
-    mapping: Mapping,
-) -> Result<(), SetupError> {
+pub(super) fn prepare(orders: &Orders, mapping: Mapping) -> Result<(), SetupError> {
+    let (rung, scratch, source) = (orders.rung, orders.scratch.as_path(), orders.root.as_path());
     let dirs: &[&str] = match rung {
         Rung::OverlayDisk => &["upper", "work"],
         Rung::OverlayTmpfs => &[],
@@ -74,12 +71,12 @@ pub(super) fn prepare(
         let path = scratch.join(dir);
         fs::create_dir(&path).step_at("make a scratch folder", path.as_path())?;
     }
-    let root = fs::metadata(&host.root).step_at("look at the root folder", host.root.as_path())?;
+    let root = fs::metadata(source).step_at("look at the root folder", source)?;
     let upper = scratch.join("upper");
     match rung {
         Rung::OverlayTmpfs => return Ok(()),
-        Rung::OverlayDisk => hide(&host.hidden, &host.root, &upper)?,
-        Rung::Copy => super::copy::tree(&host.root, &upper, &host.hidden)?,
+        Rung::OverlayDisk => hide(&orders.hidden, source, &upper)?,
+        Rung::Copy => super::copy::tree(source, &upper, &orders.hidden)?,
     }
     let mode = fs::Permissions::from_mode(root.mode() & 0o777);
     fs::set_permissions(&upper, mode).step_at("set the mode", upper.as_path())?;
@@ -110,8 +107,8 @@ fn give(scratch: &Path, dirs: &[&str], mapping: Mapping) -> Result<(), SetupErro
 
 /// Hides paths of the lower tree from an overlay: a whiteout (a device 0:0, which anyone may make
 /// since Linux 5.8) in the upper.
-fn hide(hidden: &[PathBuf], root: &Path, upper: &Path) -> Result<(), SetupError> {
-    for path in hidden {
+fn hide(hidden: &[OsText], root: &Path, upper: &Path) -> Result<(), SetupError> {
+    for path in hidden.iter().map(OsText::as_path) {
         if fs::symlink_metadata(root.join(path)).is_err() {
             continue;
         }
@@ -133,7 +130,7 @@ fn hide(hidden: &[PathBuf], root: &Path, upper: &Path) -> Result<(), SetupError>
         }
         let target = upper.join(path);
         mknod(&target, SFlag::S_IFCHR, Mode::empty(), 0)
-            .step_at("hide a path from the build", path.as_path())?;
+            .step_at("hide a path from the build", path)?;
     }
     Ok(())
 }
@@ -147,16 +144,14 @@ pub(super) struct Written {
 }
 
 /// Mounts the workspace at `/build` and the caches at their places. Runs in init, after the pivot.
-pub(super) fn mount(
-    rung: Rung,
-    host: &Host,
-    trees: &Trees,
-    disk: Option<u64>,
-) -> Result<Written, SetupError> {
+pub(super) fn mount(orders: &Orders, trees: &Trees) -> Result<Written, SetupError> {
     let at = |name: &str| format!("{STAGE}/{name}");
     folder(Path::new(STAGE))?;
     folder(Path::new("/build"))?;
-    let size = disk.map(|limit| ceiling(limit).to_string());
+    let size = orders
+        .budgets
+        .disk_bytes
+        .map(|limit| ceiling(limit).to_string());
     let options = [("mode", "0755"), ("size", size.as_deref().unwrap_or("50%"))];
     let quiet = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     let memory = new_fs("tmpfs", &options, quiet)?;
@@ -167,7 +162,7 @@ pub(super) fn mount(
     }
     attach(&trees.scratch, &at("scratch"))?;
     attach(&trees.lower, &at("lower"))?;
-    let upper = match rung {
+    let upper = match orders.rung {
         Rung::OverlayDisk => {
             let (upper, work) = (at("scratch/upper"), at("scratch/work"));
             keeps_marks(&work)?;
@@ -179,7 +174,7 @@ pub(super) fn mount(
             folder(Path::new(&upper))?;
             folder(Path::new(&work))?;
             keeps_marks(&work)?;
-            hide(&host.hidden, Path::new(&at("lower")), Path::new(&upper))?;
+            hide(&orders.hidden, Path::new(&at("lower")), Path::new(&upper))?;
             overlay(&at("lower"), &upper, &work, "/build")?;
             upper
         }
@@ -195,8 +190,8 @@ pub(super) fn mount(
         }
     };
     let upper = fs::File::open(&upper).step("open the workspace")?.into();
-    caches(host, trees)?;
-    git(host, trees)?;
+    caches(orders, trees)?;
+    git(orders, trees)?;
     // The overlays hold what they need by themselves.
     umount2(STAGE, MntFlags::MNT_DETACH).step("take down the staging area")?;
     fs::remove_dir(STAGE).step("take down the staging area")?;
@@ -231,8 +226,8 @@ fn overlay(lower: &str, upper: &str, work: &str, at: &str) -> Result<(), SetupEr
 }
 
 /// Each cache is the lower layer of an overlay of its own, so that its tools may write.
-fn caches(host: &Host, trees: &Trees) -> Result<(), SetupError> {
-    for (i, (entry, tree)) in host.entries.iter().zip(&trees.entries).enumerate() {
+fn caches(orders: &Orders, trees: &Trees) -> Result<(), SetupError> {
+    for (i, (entry, tree)) in orders.entries.iter().zip(&trees.entries).enumerate() {
         let (HostEntryKind::Cache { .. }, Some(tree)) = (&entry.kind, tree) else {
             continue;
         };
@@ -253,8 +248,8 @@ fn caches(host: &Host, trees: &Trees) -> Result<(), SetupError> {
 }
 
 /// A git folder that lies elsewhere: read-only at `/gitdir`, named by a made `/build/.git`.
-fn git(host: &Host, trees: &Trees) -> Result<(), SetupError> {
-    let (Some(tree), Some(_)) = (&trees.gitdir, &host.gitdir) else {
+fn git(orders: &Orders, trees: &Trees) -> Result<(), SetupError> {
+    let (Some(tree), Some(_)) = (&trees.gitdir, &orders.gitdir) else {
         return Ok(());
     };
     if let Ok(link) = fs::read_link("/build/.git") {

@@ -18,6 +18,7 @@ mod toolchains;
 use std::path::PathBuf;
 
 use belljar_model::OsText;
+use serde::{Deserialize, Serialize};
 
 pub use caches::lacks as lacks_cache;
 pub use error::PlanError;
@@ -61,23 +62,41 @@ pub struct Ids {
     pub gid: u32,
 }
 
+/// A path of any bytes; serde's own form takes UTF-8 alone.
+mod path_bytes {
+    use std::path::{Path, PathBuf};
+
+    use belljar_model::OsText;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, s: S) -> Result<S::Ok, S::Error> {
+        OsText::from(path).serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
+        OsText::deserialize(d).map(|text| text.as_path().to_owned())
+    }
+}
+
 /// One thing of the file table that stands inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEntry {
     /// Absolute path inside.
     pub target: OsText,
     /// What it is.
     pub kind: HostEntryKind,
-    /// Why it is there.
+    /// Why it is there; not told to the sandbox.
+    #[serde(skip)]
     pub reason: &'static str,
 }
 
 /// What an entry of the file table is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostEntryKind {
     /// A folder or file of the host, bound read-only.
     Bind {
         /// Path on the host.
+        #[serde(with = "path_bytes")]
         source: PathBuf,
     },
     /// A symbolic link.
@@ -88,12 +107,16 @@ pub enum HostEntryKind {
     /// A small file that belljar makes.
     Made {
         /// Its content.
+        ///
+        /// Not in its serialised form: who needs it there carries it beside.
+        #[serde(skip)]
         content: Vec<u8>,
     },
     /// A download cache of the host as the read-only lower layer of an overlay whose upper is
     /// dropped with the run.
     Cache {
         /// Path on the host.
+        #[serde(with = "path_bytes")]
         source: PathBuf,
     },
 }

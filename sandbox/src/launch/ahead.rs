@@ -1,0 +1,129 @@
+//! A launcher that was started before there is a plan: making namespaces takes as long as making a
+//! plan, and neither needs the other.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cgroup::Leaf;
+use super::ids::Mapping;
+use super::launcher::{self, Inner};
+use super::orders::Orders;
+use super::wire::{Channel, Given};
+use crate::SetupError;
+use crate::error::At;
+use crate::plan::Ids;
+use crate::sys::process::{Cloned, clone_process, wait4};
+
+/// A launcher that waits for its orders. Dropping it ends it.
+#[derive(Debug)]
+pub struct Ahead {
+    launcher: Launcher,
+    mapping: Mapping,
+    orders: Channel,
+    pub(super) init: Channel,
+    pub(super) build: Channel,
+}
+
+/// Killed and reaped unless somebody takes it over.
+#[derive(Debug)]
+struct Launcher(Option<Pid>);
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = wait4(pid);
+        }
+    }
+}
+
+/// A launcher at work, and the supervisor's ends of the channels.
+pub(super) struct Ordered {
+    pub(super) launcher: Pid,
+    pub(super) init: Channel,
+    pub(super) build: Channel,
+}
+
+impl Ahead {
+    /// Starts a launcher for a tree that belongs to `owner`, while there is one thread. Where that
+    /// can't be done there is none, and the run itself will say why.
+    pub fn start(root: &std::path::Path, owner: Ids, caller: Ids) -> Option<Self> {
+        let mapping = Mapping::choose(root, owner, caller).ok()?;
+        Self::with(mapping, None).ok()
+    }
+
+    /// The same for a run whose cgroup, if it has one, is known.
+    pub(super) fn with(mapping: Mapping, leaf: Option<&Leaf>) -> Result<Self, SetupError> {
+        assert_single_threaded()?;
+        // A launcher that ends early has to be there to be waited for.
+        crate::sys::signal::hear_of_children().step("start the launcher")?;
+        let pair = || Channel::pair().step("make a channel");
+        let ((orders, theirs), (init, channel), (build, builds)) = (pair()?, pair()?, pair()?);
+        let inner = Inner {
+            orders: theirs,
+            channel,
+            build: builds,
+        };
+        let pid = match clone_process(0).step("start the launcher")? {
+            Cloned::Child => {
+                drop((orders, init, build));
+                launcher::run(mapping, leaf, inner)
+            }
+            Cloned::Parent(pid) => pid,
+        };
+        Ok(Self {
+            launcher: Launcher(Some(pid)),
+            mapping,
+            orders,
+            init,
+            build,
+        })
+    }
+
+    /// Whether it serves this run: it was born outside any cgroup of a run.
+    pub(super) fn fits(&self, mapping: Mapping, leaf: Option<&Leaf>) -> bool {
+        self.mapping == mapping && leaf.is_none()
+    }
+
+    /// Tells it what to do. A launcher that is gone has told why on the other channel.
+    pub(super) fn order(
+        mut self,
+        orders: &Orders,
+        streams: Option<[OwnedFd; 3]>,
+    ) -> Result<Ordered, SetupError> {
+        let file = orders.write()?;
+        let fds: Vec<_> = [&file]
+            .into_iter()
+            .chain(streams.iter().flatten())
+            .map(AsFd::as_fd)
+            .collect();
+        let _ = self.orders.send_with(&Given, &fds);
+        // Held by the build alone, so that their ends show.
+        drop(streams);
+        let launcher = self.launcher.0.take();
+        Ok(Ordered {
+            launcher: launcher.ok_or_else(|| {
+                SetupError::refused("order the launcher", "it was ordered before")
+            })?,
+            init: self.init,
+            build: self.build,
+        })
+    }
+}
+
+/// A fork copies one thread: with others about, their locks would stay locked for ever.
+fn assert_single_threaded() -> Result<(), SetupError> {
+    let step = "start the launcher";
+    let threads = std::fs::read_dir("/proc/self/task")
+        .step_at(step, "/proc/self/task")?
+        .count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(SetupError::refused(
+        step,
+        format!("this process has {threads} threads"),
+    ))
+}
