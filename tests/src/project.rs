@@ -39,8 +39,11 @@ pub fn belljar_bin() -> PathBuf {
 
 /// Tests are in `deps/`, below the folder of the programs.
 fn beside_the_tests() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("belljar")
+    let test = std::env::current_exe().expect("the test's own path");
+    let programs = test.ancestors().nth(2);
+    programs
+        .expect("tests are two folders deep")
+        .join("belljar")
 }
 
 /// Who runs belljar.

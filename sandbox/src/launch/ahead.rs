@@ -127,3 +127,62 @@ fn assert_single_threaded() -> Result<(), SetupError> {
         format!("this process has {threads} threads"),
     ))
 }
+
+#[cfg(test)]
+mod tier_userns {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::sys::probe::in_child;
+
+    fn children(pid: Pid) -> Vec<i32> {
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let list = list.unwrap_or_default();
+        list.split_whitespace()
+            .filter_map(|p| p.parse().ok())
+            .collect()
+    }
+
+    fn within(mut so: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            if so() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
+    #[test]
+    fn one_that_is_not_wanted_takes_its_init_along() {
+        let (text, _) = in_child(|| {
+            // As an ordinary user, whose init is started at once.
+            let _ = nix::unistd::setgid(65_534.into());
+            let _ = nix::unistd::setuid(65_534.into());
+            let own = Ids {
+                uid: nix::unistd::geteuid().as_raw(),
+                gid: nix::unistd::getegid().as_raw(),
+            };
+            let Some(ahead) = Ahead::start(Path::new("/"), own, own) else {
+                return "none".into();
+            };
+            let launcher = ahead.launcher.0.unwrap_or(Pid::from_raw(0));
+            if !within(|| children(launcher).len() == 1) {
+                return "no init".into();
+            }
+            let init = format!("/proc/{}", children(launcher)[0]);
+            let lives = |path: &str| fs::metadata(path).is_ok_and(|m| m.nlink() > 0);
+            drop(ahead);
+            let gone = within(|| !lives(&init));
+            format!(
+                "launcher {} init {gone}",
+                !lives(&format!("/proc/{launcher}"))
+            )
+        });
+        assert_eq!(text, "launcher true init true");
+    }
+}
