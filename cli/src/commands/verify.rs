@@ -8,7 +8,7 @@ use belljar_model::{
     Differences, EndedBy, Label, OsText, Plan, RunReport, SkewError, Verdict, exit,
 };
 use belljar_sandbox::SetupError;
-use belljar_sandbox::launch::{Ahead, Session};
+use belljar_sandbox::launch::Session;
 
 use super::far::Far;
 use super::plan;
