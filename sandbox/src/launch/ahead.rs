@@ -2,6 +2,7 @@
 //! plan, and neither needs the other.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -113,19 +114,27 @@ impl Ahead {
     }
 }
 
+/// How long a thread that was joined may stay listed. The kernel wakes whoever joins it before it takes
+/// it off the list, and a busy machine can make seconds of that.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// A fork copies one thread: with others about, their locks would stay locked for ever.
 fn assert_single_threaded() -> Result<(), SetupError> {
     let step = "start the launcher";
-    let threads = std::fs::read_dir("/proc/self/task")
-        .step_at(step, "/proc/self/task")?
-        .count();
-    if threads == 1 {
-        return Ok(());
+    let end = Instant::now() + LEAVING;
+    loop {
+        let threads = std::fs::read_dir("/proc/self/task")
+            .step_at(step, "/proc/self/task")?
+            .count();
+        if threads == 1 {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            let why = format!("this process has {threads} threads");
+            return Err(SetupError::refused(step, why));
+        }
+        std::thread::sleep(Duration::from_micros(100));
     }
-    Err(SetupError::refused(
-        step,
-        format!("this process has {threads} threads"),
-    ))
 }
 
 #[cfg(test)]

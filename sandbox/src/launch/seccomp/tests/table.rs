@@ -209,6 +209,31 @@ fn set_id_bits_are_refused_wherever_a_filter_sees_a_mode() {
     walls(c::SYS_openat2, &[3, 0, 0, 24], ENOSYS);
 }
 
+/// As outside for an ordinary user: fakeroot and tar bear EPERM, and not the EINVAL of an id that has no
+/// meaning in the namespace.
+#[test]
+fn another_owner_is_refused_as_an_ordinary_user_is() {
+    const BUILDER: i64 = 1000;
+    for (uid, gid, expected) in [
+        (0, 0, EPERM),
+        (0, -1, EPERM),
+        (-1, 0, EPERM),
+        (BUILDER, 0, EPERM),
+        (65_534, BUILDER, EPERM),
+        (BUILDER, BUILDER, OK),
+        (BUILDER, -1, OK),
+        (-1, BUILDER, OK),
+        (-1, -1, OK),
+    ] {
+        walls(c::SYS_fchown, &[3, uid, gid], expected);
+        walls(c::SYS_fchownat, &[3, 0, uid, gid, 0], expected);
+        #[cfg(target_arch = "x86_64")]
+        for call in [c::SYS_chown, c::SYS_lchown] {
+            walls(call, &[0, uid, gid], expected);
+        }
+    }
+}
+
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn the_older_forms_are_held_to_the_same() {
