@@ -54,6 +54,8 @@ impl Supervisor<'_> {
         if let Some(service) = self.service.take() {
             service.stop();
         }
+        // Also where the run failed: another may follow, which needs this process with one thread.
+        let log = self.egress.finish();
         let wall = self.begun.elapsed();
         if let Some(error) = self.failure {
             return Err(error);
@@ -76,7 +78,6 @@ impl Supervisor<'_> {
         let written = self
             .written
             .ok_or_else(|| SetupError::refused(step, "it never came"))?;
-        let log = self.egress.finish();
         // A launcher that was killed did not say.
         let used = self.spent.unwrap_or_default();
         let (exit, signal) = split(self.status);
