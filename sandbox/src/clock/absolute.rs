@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::cover::Covered;
 use super::hold::copy_descriptor;
-use super::wait::{Time, Wait, is_wall_clock};
+use super::wait::{Pointer, Time, Wait, is_wall_clock};
 use super::{Skewer, process, redirect};
 use crate::notify::{Answer, Call, Target};
 use crate::sys::timer::timerfd_settime;
@@ -23,7 +23,7 @@ impl Skewer {
                 return Answer::Continue;
             }
         };
-        match self.redirect(call, target, wait, time) {
+        match self.redirect(call, target, wait.pointer, time.words(wait.timer)) {
             Ok(()) => return Answer::Redirected,
             Err(Errno::EPERM | Errno::EOPNOTSUPP) => {}
             // Gone.
@@ -48,7 +48,7 @@ impl Skewer {
     ) -> Result<Option<Time>, Errno> {
         let mut bytes = [0; 32];
         let bytes = &mut bytes[..if wait.timer { 32 } else { 16 }];
-        match target.read(call.args[wait.argument], bytes) {
+        match target.read(call.args[wait.pointer.argument], bytes) {
             Ok(()) => {}
             Err(Errno::EFAULT) => return Ok(None),
             Err(errno) => return Err(errno),
@@ -69,18 +69,20 @@ impl Skewer {
         }
     }
 
-    fn redirect(
+    /// Sends the thread into the stub, to make its call with these words in place of the time that it
+    /// points to.
+    pub(super) fn redirect(
         &self,
         call: &Call,
         target: &Target<'_>,
-        wait: &Wait,
-        time: Time,
+        pointer: Pointer,
+        words: [u64; 4],
     ) -> Result<(), Errno> {
         let coverer = self.coverer.as_ref().ok_or(Errno::EOPNOTSUPP)?;
         match coverer.cover(target)? {
             Covered::At(base) => {
                 let stub = base.wrapping_add(coverer.patch.stub);
-                redirect::redirect(call, target, wait, time, stub)
+                redirect::with_words(call, target, pointer, words, stub)
             }
             Covered::NoVdso => Err(Errno::EOPNOTSUPP),
             Covered::Interrupted => Ok(()),

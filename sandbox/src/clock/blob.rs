@@ -5,7 +5,12 @@
 //!   and adds the offset;
 //! - the *stub* makes one system call for a thread that was redirected out of a trapped one: the
 //!   supervisor has laid a frame on its stack and set its registers, so that the stub only has to
-//!   call, restore the argument registers and go back.
+//!   call, restore the argument registers and go back;
+//! - the *status stub* makes a call of the stat family and rotates the stamps that it returned
+//!   ([`stamps`](super::stamps)). A thread gets here out of a trapped call or from a patched call site
+//!   ([`sites`](super::sites)) with all registers as they are at the `syscall` instruction, and in rcx the
+//!   address behind that. A call of another kind, from a site that serves all, is sent back to
+//!   the instruction itself.
 //!
 //! The bytes are assembled with this crate and are never run where they lie in it: [`image`](super::image)
 //! copies them, fills in the offset and the distances to the originals. Everything is written against
@@ -13,8 +18,13 @@
 
 use std::arch::global_asm;
 
+use crate::launch::seccomp::CLOCK_COOKIE;
+
 /// First word of the blob: says that a vDSO is patched.
 pub(super) const MARK: u64 = u64::from_le_bytes(*b"belljar\x01");
+
+/// Where the blob takes the rule for stamps from: three words.
+pub(super) const STAMPS_AT: usize = 16;
 
 /// The size of a redirected thread's frame, below its red zone.
 pub(super) const FRAME: usize = 80;
@@ -26,7 +36,8 @@ pub(super) const RED_ZONE: usize = 128;
 // Unwind records (DWARF call frame information, as in .eh_frame): one CIE; one FDE for the hooks,
 // which push one register around their call; one for the stub, whose caller's stack pointer is
 // FRAME + RED_ZONE = 208 above its own and whose return address lies at 40 in the frame, that is 168
-// below it (21 units of 8), and after the `lea` in rcx.
+// below it (21 units of 8), and after the `lea` in rcx; one for the status stub, which has its return
+// address in rcx at first and at last, and between below the red zone at 136 (17 units of 8).
 global_asm!(
     ".pushsection .rodata.belljar_clock,\"a\",@progbits",
     ".balign 16",
@@ -34,7 +45,10 @@ global_asm!(
     ".globl belljar_clock_start",
     "belljar_clock_start:",
     ".quad 0",                   // the mark
-    ".Lbelljar_offset: .quad 0", // the offset in seconds
+    ".Lbelljar_offset: .quad 0",  // the offset in seconds
+    ".Lbelljar_first: .quad 0",   // the rule for stamps: see `Stamps`
+    ".Lbelljar_len: .quad 0",
+    ".Lbelljar_forward: .quad 0",
     //
     // clock_gettime(edi = clock, rsi = timespec)
     ".Lbelljar_cgt: cmp $11,%edi",
@@ -90,6 +104,49 @@ global_asm!(
     ".Lbelljar_stub_left: jmp *%rcx", // as after the `syscall` that it stands for, rcx is the return address
     ".Lbelljar_stub_end:",
     //
+    // the status stub: eax = number, rcx = return address
+    ".Lbelljar_status: lea -4(%rax),%r11d", // stat 4, fstat 5, lstat 6
+    "cmp $2,%r11d",
+    "lea 72(%rsi),%r11", // st_atim
+    "jbe .Lbelljar_status_call",
+    "cmp $262,%eax", // newfstatat
+    "lea 72(%rdx),%r11",
+    "je .Lbelljar_status_call",
+    "cmp $332,%eax", // statx
+    "lea 64(%r8),%r11", // stx_atime
+    "je .Lbelljar_status_call",
+    "sub $2,%rcx",
+    "jmp *%rcx",
+    ".Lbelljar_status_call: lea -152(%rsp),%rsp",
+    ".Lbelljar_status_in: mov %rcx,16(%rsp)",
+    ".Lbelljar_status_kept_rcx: mov %r9,8(%rsp)",
+    "mov %r11,(%rsp)",
+    "mov ${cookie},%r9d",
+    "syscall",
+    "mov (%rsp),%r9",
+    "test %eax,%eax",
+    "jnz .Lbelljar_status_done",
+    // Four stamps of 16 bytes. `struct stat` has three; where the fourth would be is zero.
+    "mov $4,%ecx",
+    ".Lbelljar_status_next: mov (%r9),%r11",
+    "sub .Lbelljar_first(%rip),%r11",
+    "cmp .Lbelljar_len(%rip),%r11",
+    "jae .Lbelljar_status_kept",
+    "add .Lbelljar_forward(%rip),%r11",
+    "cmp .Lbelljar_len(%rip),%r11",
+    "jb .Lbelljar_status_rotated",
+    "sub .Lbelljar_len(%rip),%r11",
+    ".Lbelljar_status_rotated: add .Lbelljar_first(%rip),%r11",
+    "mov %r11,(%r9)",
+    ".Lbelljar_status_kept: add $16,%r9",
+    "dec %ecx",
+    "jnz .Lbelljar_status_next",
+    ".Lbelljar_status_done: mov 8(%rsp),%r9",
+    "mov 16(%rsp),%rcx",
+    "lea 152(%rsp),%rsp",
+    ".Lbelljar_status_out: jmp *%rcx",
+    ".Lbelljar_status_end:",
+    //
     ".balign 4",
     ".Lbelljar_cie: .long .Lbelljar_cie_end - .Lbelljar_cie_id", // CIE
     ".Lbelljar_cie_id: .long 0",
@@ -124,6 +181,17 @@ global_asm!(
     ".byte 0x09, 16, 2",   // and the return address is in rcx
     ".balign 4",
     ".Lbelljar_stub_fde_end:",
+    ".Lbelljar_status_fde: .long .Lbelljar_status_fde_end - .Lbelljar_status_cie", // FDE of the status stub
+    ".Lbelljar_status_cie: .long .Lbelljar_status_cie - .Lbelljar_cie",
+    ".long .Lbelljar_status - .",
+    ".long .Lbelljar_status_end - .Lbelljar_status",
+    ".byte 0",
+    ".byte 0x0e, 0, 0x09, 16, 2", // at first the caller's stack pointer is rsp, the return address in rcx
+    ".byte 0x02, .Lbelljar_status_in - .Lbelljar_status, 0x0e, 0x98, 1",
+    ".byte 0x02, .Lbelljar_status_kept_rcx - .Lbelljar_status_in, 0x90, 17",
+    ".byte 0x02, .Lbelljar_status_out - .Lbelljar_status_kept_rcx, 0x0e, 0, 0x09, 16, 2",
+    ".balign 4",
+    ".Lbelljar_status_fde_end:",
     ".hidden belljar_clock_end",
     ".globl belljar_clock_end",
     "belljar_clock_end:",
@@ -136,7 +204,9 @@ global_asm!(
     ".long .Lbelljar_time - belljar_clock_start, .Lbelljar_time_call - belljar_clock_start",
     ".long .Lbelljar_stub - belljar_clock_start, .Lbelljar_stub_end - belljar_clock_start",
     ".long .Lbelljar_hooks_fde - belljar_clock_start, .Lbelljar_stub_fde - belljar_clock_start",
+    ".long .Lbelljar_status - belljar_clock_start, .Lbelljar_status_fde - belljar_clock_start",
     ".popsection",
+    cookie = const CLOCK_COOKIE,
     options(att_syntax)
 );
 
@@ -166,12 +236,16 @@ pub(super) struct Layout {
     pub(super) time_call: u32,
     /// Where a redirected thread starts.
     pub(super) stub: u32,
-    /// The end of the code.
-    pub(super) code_end: u32,
+    /// The end of that stub.
+    pub(super) stub_end: u32,
     /// Unwind record of the hooks.
     pub(super) hooks_fde: u32,
     /// Unwind record of the stub.
     pub(super) stub_fde: u32,
+    /// The status stub.
+    pub(super) status: u32,
+    /// Its unwind record.
+    pub(super) status_fde: u32,
 }
 
 /// The blob as assembled, and where things are in it.
@@ -180,6 +254,6 @@ pub(super) fn assembled() -> (&'static [u8], &'static Layout) {
     let len = end.addr() - start.addr();
     // SAFETY: both symbols are in the one section above, start before end, read-only data.
     let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) };
-    // SAFETY: the section above holds the eleven words of `Layout` there, aligned to 4.
+    // SAFETY: the section above holds the thirteen words of `Layout` there, aligned to 4.
     (bytes, unsafe { &belljar_clock_layout })
 }

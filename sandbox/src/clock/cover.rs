@@ -1,16 +1,19 @@
 //! Puts the patch into a process: through its memory file, or by a transient ptrace where the
-//! kernel lets nobody but a tracer write through protections.
+//! kernel lets nobody but a tracer write through protections. There the texts stay as they are, and each
+//! call of the stat family traps.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::Result;
 use nix::errno::Errno;
 
 use super::image::{Patch, Write};
 use super::process;
+use super::texts::Texts;
 use crate::notify::Target;
 use crate::sys::ptrace::{self, Stop};
 
@@ -28,14 +31,29 @@ pub(super) enum Covered {
     Interrupted,
 }
 
+/// What was last seen of a thread's process. Only a hint: what counts is the mark found in its vDSO.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    base: u64,
+    /// Texts that are done with.
+    texts: Vec<Range<u64>>,
+}
+
+impl Seen {
+    /// Whether the text around `ip` is done with.
+    fn is_done(&self, ip: u64) -> bool {
+        self.texts.iter().any(|text| text.contains(&ip))
+    }
+}
+
 /// Patches processes.
 #[derive(Debug)]
 pub(super) struct Coverer {
     pub(super) patch: Patch,
     /// Write by ptrace only, as on kernels that let nobody else.
     pub(super) by_ptrace: bool,
-    /// Where each thread's vDSO was last seen. Only a hint: what counts is the mark found there.
-    bases: Mutex<HashMap<i32, u64>>,
+    texts: Texts,
+    seen: Mutex<HashMap<i32, Seen>>,
 }
 
 impl Coverer {
@@ -43,32 +61,103 @@ impl Coverer {
         Self {
             patch,
             by_ptrace: false,
-            bases: Mutex::default(),
+            texts: Texts::default(),
+            seen: Mutex::default(),
         }
     }
 
     /// Makes sure that the target's vDSO has the patch.
     pub(super) fn cover(&self, target: &Target<'_>) -> Result<Covered> {
-        let known = self.bases().get(&target.tid()).copied();
-        if let Some(base) = known
-            && self.is_marked(target, base)?
-        {
-            return Ok(Covered::At(base));
+        if let Some(seen) = self.seen(target)? {
+            return Ok(Covered::At(seen.base));
         }
         let Some(base) = process::vdso_base(target.tid())? else {
             return Ok(Covered::NoVdso);
         };
-        let done = self.patch_at(target, base)?;
-        let mut bases = self.bases();
-        if bases.len() >= REMEMBERED {
-            bases.clear();
-        }
-        bases.insert(target.tid(), base);
-        Ok(done)
+        let memory = target.open_memory(!self.by_ptrace)?;
+        self.patch_vdso(target, &memory, base).map(|(done, _)| done)
     }
 
-    fn bases(&self) -> std::sync::MutexGuard<'_, HashMap<i32, u64>> {
-        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same while a program starts, and the call sites of the text that makes the call at `ip`;
+    /// once it is `loaded` also those of its C library.
+    pub(super) fn start(&self, target: &Target<'_>, ip: u64, loaded: bool) -> Result<Covered> {
+        let tid = target.tid();
+        let (seen, memory, new) = if let Some(seen) = self.seen(target)? {
+            if self.by_ptrace || seen.is_done(ip) && !loaded {
+                return Ok(Covered::At(seen.base));
+            }
+            (seen, target.open_memory(true)?, false)
+        } else {
+            let Some(base) = process::vdso_base(tid)? else {
+                return Ok(Covered::NoVdso);
+            };
+            let memory = target.open_memory(!self.by_ptrace)?;
+            let (done, new) = self.patch_vdso(target, &memory, base)?;
+            if self.by_ptrace || done != Covered::At(base) {
+                return Ok(done);
+            }
+            let texts = Vec::new();
+            (Seen { base, texts }, memory, new)
+        };
+        // Just after its exec a process has one thread.
+        if !seen.is_done(ip) && (loaded || new || process::is_alone(tid)) {
+            self.patch_text(target, &memory, ip, seen.base);
+        }
+        if loaded {
+            let status = seen.base.wrapping_add(self.patch.status);
+            let library = self.texts.patch_loaded(target, &memory, ip, status);
+            self.remember_text(tid, library);
+        }
+        Ok(Covered::At(seen.base))
+    }
+
+    /// Patches the call sites of the text from which a call of the stat family was trapped, so that
+    /// it is the last of that place.
+    pub(super) fn spare(&self, target: &Target<'_>, ip: u64, base: u64) {
+        if self.by_ptrace || !self.texts.may_help(ip) || !process::is_alone(target.tid()) {
+            return;
+        }
+        if let Ok(memory) = target.open_memory(true) {
+            self.patch_text(target, &memory, ip, base);
+        }
+    }
+
+    fn patch_text(&self, target: &Target<'_>, memory: &File, ip: u64, base: u64) {
+        let status = base.wrapping_add(self.patch.status);
+        let text = self.texts.patch(target, memory, ip, status);
+        self.remember_text(target.tid(), text);
+    }
+
+    /// A text that could not be patched traps, and is seen there.
+    fn remember_text(&self, tid: i32, patched: Result<Option<Range<u64>>>) {
+        if let Ok(Some(text)) = patched
+            && let Some(seen) = self.all_seen().get_mut(&tid)
+            && !seen.texts.contains(&text)
+        {
+            seen.texts.push(text);
+        }
+    }
+
+    /// What was last seen of the target, if its vDSO still has the patch.
+    fn seen(&self, target: &Target<'_>) -> Result<Option<Seen>> {
+        let seen = self.all_seen().get(&target.tid()).cloned();
+        match seen {
+            Some(seen) if self.is_marked(target, seen.base)? => Ok(Some(seen)),
+            _ => Ok(None),
+        }
+    }
+
+    fn all_seen(&self) -> MutexGuard<'_, HashMap<i32, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, tid: i32, base: u64) {
+        let mut seen = self.all_seen();
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        let texts = Vec::new();
+        seen.insert(tid, Seen { base, texts });
     }
 
     /// Whether a patched vDSO lies at `base`.
@@ -90,24 +179,26 @@ impl Coverer {
         })
     }
 
-    fn patch_at(&self, target: &Target<'_>, base: u64) -> Result<Covered> {
-        let memory = target.open_memory(!self.by_ptrace)?;
+    /// Also tells whether it was this call that patched it.
+    fn patch_vdso(&self, target: &Target<'_>, memory: &File, base: u64) -> Result<(Covered, bool)> {
         let head = &self.patch.head;
         let mut found = vec![0; head.bytes.len()];
-        read(&memory, base, head.at, &mut found)?;
+        read(memory, base, head.at, &mut found)?;
         if found == head.bytes {
-            return Ok(Covered::At(base));
+            self.remember(target.tid(), base);
+            return Ok((Covered::At(base), false));
         }
         if found != self.patch.head_before {
             // Another image than this kernel gives to 64-bit programs.
             return Err(Errno::ENOEXEC);
         }
-        if !self.by_ptrace && self.write_all(&memory, base).is_ok() {
+        if !self.by_ptrace && self.write_all(memory, base).is_ok() {
             target.confirm()?;
-            return Ok(Covered::At(base));
+            self.remember(target.tid(), base);
+            return Ok((Covered::At(base), true));
         }
         self.poke_all(target, base)?;
-        Ok(Covered::Interrupted)
+        Ok((Covered::Interrupted, true))
     }
 
     fn writes(&self) -> [&Write; 2] {

@@ -4,11 +4,12 @@
 //! the dynamic symbol table, and the program headers so that they cover the blob and its unwind
 //! table) and its free tail, which gets the blob.
 
-use super::blob::{self, Layout, MARK};
+use super::blob::{self, Layout, MARK, STAMPS_AT};
 use super::elf::{
     DT_HASH, DT_STRTAB, DT_SYMTAB, Elf, ImageError, ImageError::Malformed, PAGE, SYMBOL,
     drop_sections, fill,
 };
+use super::stamps::Stamps;
 use super::unwind::UnwindTable;
 
 /// More symbols than any vDSO has; bounds the work on a strange one.
@@ -130,18 +131,26 @@ pub(super) struct Patch {
     pub(super) mark: [u8; 16],
     /// Where a redirected thread starts, from the image's start.
     pub(super) stub: u64,
+    /// Where a call of the stat family goes, from the image's start.
+    pub(super) status: u64,
     /// Where the image's own system calls return to, from its start.
     pub(super) own_calls: Vec<u64>,
 }
 
 impl Patch {
-    /// Computes the writes that move the wall clock of a process with this vDSO by `offset` seconds.
-    pub(super) fn new(image: &[u8], offset: i64) -> Result<Self, ImageError> {
-        Self::in_room(image, offset, Room::find(Elf(image))?)
+    /// Computes the writes that move the wall clock of a process with this vDSO by `offset` seconds,
+    /// and the stamps of files by the rule `stamps`.
+    pub(super) fn new(image: &[u8], offset: i64, stamps: Stamps) -> Result<Self, ImageError> {
+        Self::in_room(image, offset, stamps, Room::find(Elf(image))?)
     }
 
     /// The same with the blob in a place of choice.
-    pub(super) fn in_room(image: &[u8], offset: i64, room: Room) -> Result<Self, ImageError> {
+    pub(super) fn in_room(
+        image: &[u8],
+        offset: i64,
+        stamps: Stamps,
+        room: Room,
+    ) -> Result<Self, ImageError> {
         let elf = Elf(image);
         let symbols = time_symbols(image)?;
         if !symbols.iter().any(|s| s.reader == Reader::ClockGettime) {
@@ -151,6 +160,12 @@ impl Patch {
         let mut code = assembled.to_vec();
         fill(&mut code, 0, &MARK.to_le_bytes())?;
         fill(&mut code, 8, &offset.to_le_bytes())?;
+        let rule = [stamps.first, stamps.len, stamps.forward];
+        fill(
+            &mut code,
+            STAMPS_AT,
+            rule.map(i64::to_le_bytes).as_flattened(),
+        )?;
         let mut new = image.to_vec();
         for symbol in &symbols {
             let hook = connect(&mut code, layout, *symbol, room.at)?;
@@ -158,9 +173,10 @@ impl Patch {
             fill(&mut new, symbol.value_at, &to.to_le_bytes())?;
         }
         if let Some(unwind) = UnwindTable::read(elf).filter(|_| room.unwind) {
-            let fdes = [layout.hooks_fde, layout.stub_fde];
-            let starts = [layout.clock_gettime, layout.stub];
-            let ours = [0, 1].map(|i| (room.at + starts[i] as usize, room.at + fdes[i] as usize));
+            let fdes = [layout.hooks_fde, layout.stub_fde, layout.status_fde];
+            let starts = [layout.clock_gettime, layout.stub, layout.status];
+            let ours =
+                [0, 1, 2].map(|i| (room.at + starts[i] as usize, room.at + fdes[i] as usize));
             code.extend(unwind.moved(&mut new, room.at + code.len(), &ours)?);
         }
         code.resize(code.len().next_multiple_of(8), 0);
@@ -179,6 +195,7 @@ impl Patch {
             head_before,
             mark,
             stub: room.at as u64 + u64::from(layout.stub),
+            status: room.at as u64 + u64::from(layout.status),
             own_calls: returns_of_calls(image),
         })
     }

@@ -6,10 +6,15 @@
 //! code that adds the offset (`image`, `blob`, `cover`). Raw reads are notified and answered
 //! (`emulate`), absolute waits are moved back (`absolute`). MONOTONIC is left alone.
 //!
+//! The times of files agree with the moved clock by the rule in [`stamps`]. A program asks for them
+//! some hundred thousand times in a build, so the call sites of the stat family are patched too, while
+//! the process is at a trapped call anyway (`sites`, `texts`); a call from any other place is notified
+//! and redirected (`files`).
+//!
 //! It is not a wall: a process can undo its own patch. That it took effect is what [`canary`] proves
 //! in each run; where it could not, [`Skewer::report`] names the program.
 //!
-//! Still real: the times of files, `btime` of `/proc/stat`, the stamps of System V IPC objects and of
+//! Still real: `btime` of `/proc/stat`, the stamps of System V IPC objects and of
 //! received packets. Not seen at all: a program without any C library or runtime that asks the vDSO
 //! before it has made either call.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
@@ -23,13 +28,17 @@ mod canary;
 mod cover;
 mod elf;
 mod emulate;
+mod files;
 mod hold;
 mod image;
 mod own;
 mod process;
 mod redirect;
+mod sites;
+mod stamps;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod unwind;
 mod wait;
 
@@ -39,6 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 
 pub use canary::{CanaryBase, canary};
+pub use stamps::Stamps;
 
 use self::cover::{Covered, Coverer};
 use self::elf::ImageError;
@@ -60,6 +70,7 @@ const SYS_FUTEX_WAIT: i64 = 455;
 #[derive(Debug)]
 pub struct Skewer {
     offset: i64,
+    stamps: Stamps,
     /// None where this kernel gives its processes no vDSO: then every read is a notified call.
     coverer: Option<Coverer>,
     holder: Holder,
@@ -67,21 +78,29 @@ pub struct Skewer {
 }
 
 impl Skewer {
-    /// Computes, from this process's own vDSO, what every process of the run will get.
-    pub fn prepare(offset_s: i64) -> Result<Arc<Self>, SetupError> {
-        Self::make(offset_s).map(Arc::new)
+    /// Computes, from this process's own vDSO, what every process of the run will get. `start_s` is
+    /// the real second at which the run starts: a file that was written earlier keeps its times.
+    pub fn prepare(offset_s: i64, start_s: i64) -> Result<Arc<Self>, SetupError> {
+        Self::make(offset_s, start_s).map(Arc::new)
     }
 
-    fn make(offset_s: i64) -> Result<Self, SetupError> {
+    fn make(offset_s: i64, start_s: i64) -> Result<Self, SetupError> {
+        let stamps = Stamps::new(start_s, offset_s);
         let patch = own::image()
-            .and_then(|image| image.map(|i| Patch::new(i, offset_s)).transpose())
+            .and_then(|image| image.map(|i| Patch::new(i, offset_s, stamps)).transpose())
             .map_err(|e| unusable(&e))?;
         Ok(Self {
             offset: offset_s,
+            stamps,
             coverer: patch.map(Coverer::new),
             holder: Holder::default(),
             uncovered: Mutex::default(),
         })
+    }
+
+    /// The rule for the stamps of files.
+    pub fn stamps(&self) -> Stamps {
+        self.stamps
     }
 
     /// Programs whose clock could not be moved, with the reason, sorted. If there is one, a pair
@@ -111,17 +130,26 @@ impl Skewer {
         }
     }
 
-    fn checkpoint(&self, target: &Target<'_>) -> Answer {
+    fn checkpoint(&self, call: &Call, target: &Target<'_>) -> Answer {
         let Some(coverer) = &self.coverer else {
             return Answer::Continue;
         };
-        match coverer.cover(target) {
+        // A dynamic linker sets the thread pointer once it has mapped all libraries.
+        let loaded = i64::from(call.nr) == libc::SYS_arch_prctl;
+        match coverer.start(target, call.ip, loaded) {
             Ok(Covered::Interrupted) => return Answer::Redirected,
             Ok(Covered::At(_) | Covered::NoVdso) => {}
-            Err(Errno::ENOEXEC) => self.note(target, "has an unknown vDSO", Errno::ENOEXEC),
-            Err(errno) => self.note(target, "its memory can't be changed", errno),
+            Err(errno) => self.note_uncovered(target, errno),
         }
         Answer::Continue
+    }
+
+    fn note_uncovered(&self, target: &Target<'_>, errno: Errno) {
+        let what = match errno {
+            Errno::ENOEXEC => "has an unknown vDSO",
+            _ => "its memory can't be changed",
+        };
+        self.note(target, what, errno);
     }
 
     fn read(&self, call: &Call, target: &Target<'_>) -> Answer {
@@ -153,19 +181,36 @@ impl Handler for Skewer {
                 | SYS_FUTEX_WAIT
                 | libc::SYS_mq_timedsend
                 | libc::SYS_mq_timedreceive
+                | libc::SYS_stat
+                | libc::SYS_fstat
+                | libc::SYS_lstat
+                | libc::SYS_newfstatat
+                | libc::SYS_statx
+                | libc::SYS_utime
+                | libc::SYS_utimes
+                | libc::SYS_futimesat
+                | libc::SYS_utimensat
         )
     }
 
     fn handle(&self, call: &Call, target: &Target<'_>) -> Answer {
         let args = &call.args;
         match i64::from(call.nr) {
-            libc::SYS_brk if args[0] == 0 => self.checkpoint(target),
-            libc::SYS_arch_prctl if args[0] == ARCH_SET_FS => self.checkpoint(target),
+            libc::SYS_brk if args[0] == 0 => self.checkpoint(call, target),
+            libc::SYS_arch_prctl if args[0] == ARCH_SET_FS => self.checkpoint(call, target),
             libc::SYS_clock_gettime | libc::SYS_gettimeofday | libc::SYS_time => {
                 self.read(call, target)
             }
             libc::SYS_timerfd_settime if args[1] & TFD_TIMER_ABSTIME != 0 => {
                 self.set_timerfd(call, target)
+            }
+            libc::SYS_stat
+            | libc::SYS_fstat
+            | libc::SYS_lstat
+            | libc::SYS_newfstatat
+            | libc::SYS_statx => self.status(call, target),
+            libc::SYS_utime | libc::SYS_utimes | libc::SYS_futimesat | libc::SYS_utimensat => {
+                self.set_times(call, target)
             }
             _ => match Wait::of(call) {
                 Some(wait) => self.wait(call, target, &wait),

@@ -1,7 +1,9 @@
 //! What `/proc` says of a thread.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use nix::Result;
 use nix::errno::Errno;
@@ -36,6 +38,57 @@ pub(super) fn name(tid: i32) -> String {
         |_| "unknown".to_owned(),
         |n| String::from_utf8_lossy(n.trim_ascii_end()).into_owned(),
     )
+}
+
+/// A text in a process: a private executable mapping of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mapped {
+    /// Where it lies.
+    pub(super) text: Range<u64>,
+    /// Where the first bytes of the same file lie.
+    pub(super) head: u64,
+    /// The file's name, without its folder.
+    pub(super) name: String,
+}
+
+/// The text that holds `address`, by what a process's `maps` says.
+pub(super) fn text_around(maps: &str, address: u64) -> Option<Mapped> {
+    texts(maps).find(|mapped| mapped.text.contains(&address))
+}
+
+/// The text of glibc, where it is a library.
+pub(super) fn c_library(maps: &str) -> Option<Mapped> {
+    texts(maps).find(|m| m.name.starts_with("libc.so.") || m.name.starts_with("libc-2."))
+}
+
+/// Texts whose files are mapped from their first bytes on.
+fn texts(maps: &str) -> impl Iterator<Item = Mapped> {
+    let mut head = None;
+    maps.lines().filter_map(move |line| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let [start, end] = [start, end].map(|w| u64::from_str_radix(w, 16));
+        let (start, end) = (start.ok()?, end.ok()?);
+        let [rights, offset, device, inode] = [(); 4].map(|()| words.next());
+        if offset?.bytes().all(|b| b == b'0') {
+            head = Some((device, inode, start));
+        }
+        let (head_device, head_inode, head) = head?;
+        let is_text = rights == Some("r-xp")
+            && inode != Some("0")
+            && (head_device, head_inode) == (device, inode);
+        is_text.then(|| Mapped {
+            text: start..end,
+            head,
+            name: line.rsplit('/').next().unwrap_or_default().to_owned(),
+        })
+    })
+}
+
+/// Whether the thread is the only one of its process.
+pub(super) fn is_alone(tid: i32) -> bool {
+    // Itself, its parent and a folder for each thread.
+    fs::metadata(format!("/proc/{tid}/task")).is_ok_and(|m| m.nlink() == 3)
 }
 
 /// The first thread of the thread's process.
@@ -98,6 +151,55 @@ mod tests {
         assert_eq!(find_timer(text, 3), None);
         assert_eq!(find_timer(text, 0), None);
         assert_eq!(find_timer("", 0), None);
+    }
+
+    #[test]
+    fn a_text_is_found_with_the_head_of_its_file() {
+        let maps = "\
+            00400000-00401000 r--p 00000000 08:01 7      /bin/a b\n\
+            00401000-00403000 r-xp 00001000 08:01 7      /bin/a b\n\
+            00500000-00501000 r-xp 00001000 08:01 8      /lib/no-head\n\
+            00600000-00601000 rwxp 00000000 00:00 0 \n\
+            00700000-00702000 r-xp 00000000 08:01 9      /bin/go\n\
+            00800000-00801000 r-xs 00000000 08:01 5      /shared\n\
+            00900000-00901000 r--p 00000000 08:01 4      /x/libc.so.6\n\
+            00901000-00902000 r-xp 00001000 08:01 4      /x/libc.so.6\n";
+        assert_eq!(c_library(maps).map(|m| m.text), Some(0x90_1000..0x90_2000));
+        assert_eq!(c_library(&maps[..maps.len() - 80]), None);
+        let found = |at| text_around(maps, at).map(|m| (m.text, m.head));
+        assert_eq!(found(0x40_1000), Some((0x40_1000..0x40_3000, 0x40_0000)));
+        assert_eq!(found(0x40_2fff), Some((0x40_1000..0x40_3000, 0x40_0000)));
+        assert_eq!(found(0x70_1000), Some((0x70_0000..0x70_2000, 0x70_0000)));
+        for no in [
+            0x40_0000,
+            0x40_3000,
+            0x50_0000,
+            0x60_0000,
+            0x80_0000,
+            0,
+            u64::MAX,
+        ] {
+            assert_eq!(found(no), None, "{no:x}");
+        }
+        assert_eq!(text_around(maps, 0x40_1000).unwrap().name, "a b");
+        assert_eq!(text_around("", 1), None);
+        assert_eq!(text_around("x y z", 1), None);
+    }
+
+    #[test]
+    fn a_process_of_two_threads_is_not_alone() {
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || told.recv());
+        assert!(!is_alone(i32::try_from(std::process::id()).unwrap()));
+        drop(tell);
+        assert!(other.join().unwrap().is_err());
+        let child = std::process::Command::new("sleep").arg("9").spawn();
+        let mut child = child.unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(is_alone(pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_alone(pid));
     }
 
     #[test]

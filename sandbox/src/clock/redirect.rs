@@ -1,7 +1,8 @@
-//! Sends a thread that sleeps in a trapped wait into the stub, which waits until the real time.
+//! Sends a thread that sleeps in a trapped call into a stub: one waits until the real time, or sets
+//! the stored stamps; the other asks for a file's status and rotates what comes back.
 //!
 //! "Transient ptrace": the thread sleeps interruptibly in the notification; it is seized,
-//! interrupted, given other registers and let go within some microseconds. No tracer stands by while it waits,
+//! interrupted, given other registers and let go within some microseconds. No tracer stands by while it is in the stub,
 //! so signals, debuggers and job control are as ever. A signal that breaks the wait in the stub runs
 //! its handler and comes back to the stub, whose call the kernel restarts with the same arguments.
 //!
@@ -15,7 +16,7 @@ use libc::user_regs_struct;
 use nix::Result;
 
 use super::blob::{FRAME, RED_ZONE};
-use super::wait::{Time, Wait};
+use super::wait::Pointer;
 use crate::launch::seccomp::CLOCK_COOKIE;
 use crate::notify::{Call, Target};
 use crate::sys::ptrace::{self, Stop};
@@ -23,17 +24,40 @@ use crate::sys::ptrace::{self, Stop};
 /// The kernel's own answers of a call that was broken off and is to be made again.
 const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
 
-/// Where the `timespec` or `itimerspec` lies in the frame.
-const TIME_AT: u64 = 48;
+/// Where the words that the call's pointer leads to lie in the frame.
+const WORDS_AT: u64 = 48;
 
-/// Redirects the thread. `Ok`: the notification is void, whether the thread is in the stub, is about to
-/// make its call again (a signal came first) or is gone. An error: nothing was done.
-pub(super) fn redirect(
+/// Redirects the thread to make its call with `words` in place of what it points to. `Ok`: the
+/// notification is void, whether the thread is in the stub, is about to make its call again (a signal
+/// came first) or is gone. An error: nothing was done.
+pub(super) fn with_words(
     call: &Call,
     target: &Target<'_>,
-    wait: &Wait,
-    time: Time,
+    pointer: Pointer,
+    words: [u64; 4],
     stub: u64,
+) -> Result<()> {
+    transiently(call, target, |r| {
+        let frame = lay_frame(call.tid, &r, words);
+        into_stub(r, call.nr, pointer, stub, frame.is_ok())
+    })
+}
+
+/// Redirects the thread to make its call, of the stat family, in the stub for it; the same results.
+pub(super) fn to_status(call: &Call, target: &Target<'_>, stub: u64) -> Result<()> {
+    transiently(call, target, |mut r| {
+        r.rax = i64::from(call.nr).cast_unsigned();
+        r.orig_rax = u64::MAX;
+        r.rcx = r.rip;
+        r.rip = stub;
+        r
+    })
+}
+
+fn transiently(
+    call: &Call,
+    target: &Target<'_>,
+    change: impl FnOnce(user_regs_struct) -> user_regs_struct,
 ) -> Result<()> {
     let tid = call.tid;
     ptrace::seize(tid)?;
@@ -47,9 +71,7 @@ pub(super) fn redirect(
             let broken_off = registers.orig_rax.cast_signed() == i64::from(call.nr)
                 && RESTARTS.contains(&registers.rax.cast_signed());
             if still_it && broken_off {
-                let frame = lay_frame(tid, &registers, wait, time);
-                let registers = into_stub(registers, call.nr, wait, stub, frame.is_ok());
-                ptrace::set_registers(tid, registers)?;
+                ptrace::set_registers(tid, change(registers))?;
             }
             0
         }
@@ -61,10 +83,10 @@ fn frame_address(registers: &user_regs_struct) -> u64 {
     registers.rsp.wrapping_sub((RED_ZONE + FRAME) as u64)
 }
 
-/// What the stub restores, and the time that it waits for, below the thread's red zone.
-fn lay_frame(tid: i32, r: &user_regs_struct, wait: &Wait, time: Time) -> Result<()> {
+/// What the stub restores, and the words, below the thread's red zone.
+fn lay_frame(tid: i32, r: &user_regs_struct, words: [u64; 4]) -> Result<()> {
     let saved = [r.rsi, r.rdx, r.r10, r.r8, r.r9, r.rip];
-    let words = saved.into_iter().chain(time.words(wait.timer));
+    let words = saved.into_iter().chain(words);
     let mut address = frame_address(r);
     for word in words {
         ptrace::poke(tid, address, word)?;
@@ -76,7 +98,7 @@ fn lay_frame(tid: i32, r: &user_regs_struct, wait: &Wait, time: Time) -> Result<
 fn into_stub(
     mut r: user_regs_struct,
     nr: i32,
-    wait: &Wait,
+    pointer: Pointer,
     stub: u64,
     has_frame: bool,
 ) -> user_regs_struct {
@@ -89,7 +111,7 @@ fn into_stub(
     }
     let frame = frame_address(&r);
     let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
-    let args = wait.arguments(args, frame.wrapping_add(TIME_AT), CLOCK_COOKIE);
+    let args = pointer.arguments(args, frame.wrapping_add(WORDS_AT), CLOCK_COOKIE);
     [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = args;
     r.rsp = frame;
     r.rip = stub;

@@ -5,6 +5,9 @@
 
 use super::elf::{Elf, ImageError, ImageError::Malformed, PT_GNU_EH_FRAME, fill};
 
+/// Records of the blob: its hooks, its stub, its status stub.
+const OURS: usize = 3;
+
 /// More entries than any vDSO has.
 const MAX_ENTRIES: usize = 4096;
 
@@ -46,9 +49,9 @@ impl UnwindTable {
         })
     }
 
-    /// What the table would take up with our two entries.
+    /// What the table would take up with our entries.
     pub(super) fn grown_len(&self) -> usize {
-        12 + 8 * (self.entries.len() + 2)
+        12 + 8 * (self.entries.len() + OURS)
     }
 
     /// Makes the table with our entries for a place in the image, and lets the program header in
@@ -57,7 +60,7 @@ impl UnwindTable {
         &self,
         new: &mut [u8],
         at: usize,
-        ours: &[(usize, usize)],
+        ours: &[(usize, usize); OURS],
     ) -> Result<Vec<u8>, ImageError> {
         let table = self.grown(at, ours)?;
         let fields = [at, at, at, table.len(), table.len()]; // offset, two addresses, two sizes

@@ -57,15 +57,35 @@ pub(super) enum Cookie {
     UpperHalf(usize),
 }
 
+/// How the stub's call differs from the one that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pointer {
+    /// The argument that points to the time, or to several.
+    pub(super) argument: usize,
+    /// Where the cookie rides.
+    pub(super) cookie: Cookie,
+}
+
+impl Pointer {
+    /// The arguments of the stub's call: the time read from `time`, the cookie in its place.
+    pub(super) fn arguments(self, mut args: [u64; 6], time: u64, cookie: u32) -> [u64; 6] {
+        args[self.argument] = time;
+        let cookie = u64::from(cookie);
+        match self.cookie {
+            Cookie::Sixth => args[5] = cookie,
+            Cookie::UpperHalf(n) => args[n] = low(args[n]) | cookie << 32,
+        }
+        args
+    }
+}
+
 /// A call that waits until, or sets a timer to, an absolute time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
-    /// The argument that points to the time.
-    pub(super) argument: usize,
-    /// It points to an `itimerspec`, not to a `timespec`.
+    /// Where the time is.
+    pub(super) pointer: Pointer,
+    /// It is an `itimerspec`, not a `timespec`.
     pub(super) timer: bool,
-    /// Where the cookie rides.
-    pub(super) cookie: Cookie,
     /// What else ends it.
     pub(super) until: Until,
 }
@@ -88,9 +108,8 @@ impl Wait {
         let wait = |argument, cookie, until| {
             let there = a[argument] != 0;
             there.then_some(Self {
-                argument,
+                pointer: Pointer { argument, cookie },
                 timer: false,
-                cookie,
                 until,
             })
         };
@@ -136,17 +155,6 @@ impl Wait {
             }
             _ => None,
         }
-    }
-
-    /// The arguments of the stub's call: the time read from `time`, the cookie in its place.
-    pub(super) fn arguments(&self, mut args: [u64; 6], time: u64, cookie: u32) -> [u64; 6] {
-        args[self.argument] = time;
-        let cookie = u64::from(cookie);
-        match self.cookie {
-            Cookie::Sixth => args[5] = cookie,
-            Cookie::UpperHalf(n) => args[n] = low(args[n]) | cookie << 32,
-        }
-        args
     }
 }
 
@@ -292,7 +300,7 @@ mod tests {
             let mut wanted = args;
             wanted[at] = 0x1234;
             wanted[cookie.0] = cookie.1;
-            assert_eq!(wait.arguments(args, 0x1234, 0xabcd), wanted, "{nr}");
+            assert_eq!(wait.pointer.arguments(args, 0x1234, 0xabcd), wanted, "{nr}");
         }
     }
 

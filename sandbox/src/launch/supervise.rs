@@ -79,7 +79,12 @@ impl<'a> Supervisor<'a> {
         egress: Arc<Egress>,
     ) -> Result<Self, SetupError> {
         let skewer = (offset_s != 0)
-            .then(|| Skewer::prepare(offset_s))
+            .then(|| {
+                Skewer::prepare(
+                    offset_s,
+                    now_ns(ClockId::CLOCK_REALTIME_COARSE) / 1_000_000_000,
+                )
+            })
             .transpose()?;
         Ok(Self {
             plan,

@@ -4,10 +4,15 @@ use proptest::prelude::*;
 
 use super::super::elf::{Elf, ImageError};
 use super::super::image::{Patch, Reader, Room, mapped_len, time_symbols};
+use super::super::stamps::Stamps;
 use super::super::{blob, own};
 
 const SHOFF: usize = 0x28;
 const LOAD_SIZES: [usize; 2] = [64 + 32, 64 + 40];
+
+fn rule() -> Stamps {
+    Stamps::new(1_800_000_000, 7)
+}
 
 fn image() -> Vec<u8> {
     own::image()
@@ -40,7 +45,7 @@ fn this_kernel_s_vdso_has_all_readers_and_room() {
             "{reader:?}"
         );
     }
-    let patch = Patch::new(&image, 1).unwrap();
+    let patch = Patch::new(&image, 1, rule()).unwrap();
     let new = apply(&patch, &image);
     // Only the symbols' values have changed of what programs look at.
     let moved = time_symbols(&new).unwrap();
@@ -63,7 +68,7 @@ fn this_kernel_s_vdso_has_all_readers_and_room() {
 #[test]
 fn whole_words_are_written() {
     for offset in [0, 1, -1, i64::MAX] {
-        let patch = Patch::new(&image(), offset).unwrap();
+        let patch = Patch::new(&image(), offset, rule()).unwrap();
         for write in [&patch.blob, &patch.head] {
             assert_eq!((write.at % 8, write.bytes.len() % 8), (0, 0));
             let bytes: Vec<u8> = write.words().flat_map(|(_, w)| w.to_le_bytes()).collect();
@@ -87,12 +92,12 @@ fn with_tail(free: usize) -> Vec<u8> {
 #[test]
 fn a_short_tail_costs_the_section_headers_and_then_the_unwind_table() {
     let need = blob::assembled().0.len();
-    let roomy = Patch::new(&with_tail(1024), 5).unwrap();
+    let roomy = Patch::new(&with_tail(1024), 5, rule()).unwrap();
     let full = roomy.blob.bytes.len();
     assert!(full > need);
 
     let short = with_tail(need - 16);
-    let patch = Patch::new(&short, 5).unwrap();
+    let patch = Patch::new(&short, 5, rule()).unwrap();
     let new = apply(&patch, &short);
     assert!(
         patch.blob.at < image().len() - need,
@@ -113,11 +118,11 @@ fn a_short_tail_costs_the_section_headers_and_then_the_unwind_table() {
         u64::from_le_bytes(shorter[dynsym_size - 8..dynsym_size].try_into().unwrap());
     shorter[dynsym_size..dynsym_size + 8].copy_from_slice(&(end - 16 - dynsym_start).to_le_bytes());
     // A section that only the linker reads, so that the symbols are counted by the hash table.
-    let patch = Patch::new(&shorter, 5).unwrap();
+    let patch = Patch::new(&shorter, 5, rule()).unwrap();
     assert_eq!(patch.blob.bytes.len(), need.next_multiple_of(8), "without");
 
     shorter[dynsym_size..dynsym_size + 8].copy_from_slice(&(end + 32 - dynsym_start).to_le_bytes());
-    let error = Patch::new(&shorter, 5).unwrap_err();
+    let error = Patch::new(&shorter, 5, rule()).unwrap_err();
     assert!(
         matches!(error, ImageError::NoRoom { free, need: n } if free < n),
         "{error}"
@@ -129,16 +134,16 @@ fn what_is_no_vdso_is_refused_in_a_sentence() {
     let mut other_class = image();
     other_class[4] = 1;
     assert_eq!(
-        Patch::new(&other_class, 0).unwrap_err().to_string(),
+        Patch::new(&other_class, 0, rule()).unwrap_err().to_string(),
         "the vDSO can't be read: not a 64-bit ELF image"
     );
     let mut nameless = image();
     for symbol in time_symbols(&nameless).unwrap() {
         nameless[symbol.value_at..symbol.value_at + 8].fill(0);
     }
-    assert_eq!(Patch::new(&nameless, 0), Err(ImageError::NoSymbols));
-    assert!(Patch::new(&image()[..200], 0).is_err());
-    assert!(Patch::new(&[], 0).is_err());
+    assert_eq!(Patch::new(&nameless, 0, rule()), Err(ImageError::NoSymbols));
+    assert!(Patch::new(&image()[..200], 0, rule()).is_err());
+    assert!(Patch::new(&[], 0, rule()).is_err());
 }
 
 #[test]
@@ -160,7 +165,7 @@ fn symbols_are_found_without_a_hash_table() {
 proptest! {
     #[test]
     fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = Patch::new(&bytes, 0);
+        let _ = Patch::new(&bytes, 0, rule());
         let _ = mapped_len(&bytes);
     }
 
@@ -175,7 +180,7 @@ proptest! {
         }
         image.truncate(image.len() - cut.min(image.len()));
         let _ = mapped_len(&image);
-        if let Ok(patch) = Patch::new(&image, 7) {
+        if let Ok(patch) = Patch::new(&image, 7, rule()) {
             apply(&patch, &image);
         }
     }
@@ -184,6 +189,6 @@ proptest! {
     fn any_room_is_taken(at in 0usize..0x3000, unwind: bool, drops_sections: bool) {
         let image = image();
         let room = Room { at: at / 16 * 16, unwind, drops_sections };
-        let _ = Patch::in_room(&image, 7, room);
+        let _ = Patch::in_room(&image, 7, rule(), room);
     }
 }

@@ -39,7 +39,7 @@ fn a_stack_is_seen_through_the_stub() {
         assert!(reaches_main(&ran), "{how}: {ran:?}");
     }
     // Without the unwind table it ends at the stub: the table is what does it.
-    let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+    let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
     let image = own::image().expect("a readable vDSO").expect("a vDSO");
     let coverer = skewer.coverer.as_mut().expect("a vDSO");
     let room = Room {
@@ -47,7 +47,8 @@ fn a_stack_is_seen_through_the_stub() {
         unwind: false,
         drops_sections: false,
     };
-    coverer.patch = Patch::in_room(image, OFFSET, room).expect("a patch");
+    coverer.patch =
+        Patch::in_room(image, OFFSET, Stamps::new(now(), OFFSET), room).expect("a patch");
     let ran = skewed_by(command(&program, &["nanosleep", "look"]), &Arc::new(skewer));
     assert!(!reaches_main(&ran), "{ran:?}");
 }

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod debuggers;
+mod files;
 mod readers;
 mod uncovered;
 mod waits;
@@ -17,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 
-use super::super::Skewer;
+use super::super::{Skewer, Stamps};
 use crate::launch::seccomp::{Notify, install_notify};
 use crate::notify::{Counters, Service};
 use crate::sys::process::pidfd_open;
@@ -62,7 +63,10 @@ fn now() -> i64 {
 
 /// Runs a command under the filter of a run with the clock moved by `offset`.
 fn skewed(command: Command, offset: i64) -> Ran {
-    skewed_by(command, &Skewer::prepare(offset).expect("the skewer"))
+    skewed_by(
+        command,
+        &Skewer::prepare(offset, now()).expect("the skewer"),
+    )
 }
 
 fn skewed_by(mut command: Command, skewer: &Arc<Skewer>) -> Ran {

@@ -124,11 +124,11 @@ fn where_only_a_tracer_may_write() {
     let folder = folder();
     for flags in [&["-pthread"][..], &["-pthread", "-static"]] {
         let program = compile(folder.path(), "gcc", "readers.c", flags);
-        let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+        let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
         skewer.coverer.as_mut().expect("a vDSO").by_ptrace = true;
         let ran = skewed_by(command(&program, &[]), &Arc::new(skewer));
         assert_all_read(&ran, OFFSET);
-        assert_eq!(ran.counters.redirected, 1, "patched once: {ran:?}");
+        assert!(ran.counters.redirected >= 1, "by interrupting it: {ran:?}");
     }
 }
 
@@ -148,10 +148,11 @@ fn where_the_section_headers_had_to_go() {
             unwind,
             drops_sections: true,
         };
-        let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+        let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
         let coverer = skewer.coverer.as_mut().expect("a vDSO");
         assert!(at < coverer.patch.blob.at, "further to the front");
-        coverer.patch = Patch::in_room(image, OFFSET, room).expect("a patch");
+        coverer.patch =
+            Patch::in_room(image, OFFSET, Stamps::new(now(), OFFSET), room).expect("a patch");
         let skewer = Arc::new(skewer);
         assert_all_read(&skewed_by(command(&readers, &[]), &skewer), OFFSET);
         let ran = skewed_by(command(&waits, &["cond", "0.1"]), &skewer);
@@ -187,7 +188,9 @@ fn a_call_of_the_vdso_s_own_is_known() {
     }
     let image = own::image().expect("a readable vDSO").expect("a vDSO");
     let look = Arc::new(Look {
-        coverer: Coverer::new(Patch::new(image, OFFSET).expect("a patch")),
+        coverer: Coverer::new(
+            Patch::new(image, OFFSET, Stamps::new(now(), OFFSET)).expect("a patch"),
+        ),
         seen: Mutex::default(),
     });
     let perl = command("perl", &["-e", "syscall(111)"]);
@@ -204,7 +207,7 @@ fn where_there_is_no_vdso() {
     // A kernel without one is not to be had here; what such a program does is to make raw calls.
     let folder = folder();
     let program = compile(folder.path(), "gcc", "readers.c", &["-pthread"]);
-    let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+    let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
     skewer.coverer = None;
     let ran = skewed_by(command(program, &[]), &Arc::new(skewer));
     for line in ran.text.lines().filter(|l| l.starts_with("raw-real")) {

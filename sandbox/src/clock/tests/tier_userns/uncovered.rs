@@ -94,7 +94,7 @@ fn an_ordinary_user_can_move_the_clock_and_waits() {
 
 #[test]
 fn another_vdso_than_this_kernel_s_is_not_touched() {
-    let mut skewer = Skewer::make(OFFSET).expect("the skewer");
+    let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
     skewer.coverer.as_mut().expect("a vDSO").patch.head_before[0] ^= 1;
     let ran = skewed_by(command("date", &["+%s"]), &Arc::new(skewer));
     ran.assert_reads("date", ran.text.trim().parse().expect("a number"), 0);
@@ -123,7 +123,7 @@ fn canary_under(offset: i64, expected: i64) -> BTreeMap<String, bool> {
     let mut command = command("true", &[]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let (starting, listener) = spawn_trapped(command, install, before_exec).expect("a start");
-    let skewer = Skewer::prepare(offset).expect("the skewer");
+    let skewer = Skewer::prepare(offset, now()).expect("the skewer");
     let service = Service::start(listener, vec![Arc::clone(&skewer) as _]).expect("the service");
     finish(starting.child().expect("true"), "true");
     assert_eq!(service.stop().failed, 0);
