@@ -26,6 +26,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use belljar_model::{Label, Manifest, OsText, Outputs};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Stamps;
+
 pub use error::CaptureError;
 pub use export::{Destination, ExportError, Exported, export};
 pub use select::{SCRATCH_LIST, ScratchRule, Selection, scratch_rules};
@@ -44,8 +46,8 @@ pub struct Workspace {
     pub rung: Rung,
     /// Real time just before the build could write, nanoseconds since the epoch.
     pub started_ns: i64,
-    /// Seconds that the build's clock was ahead of the real one.
-    pub offset_s: i64,
+    /// The rule by which the build saw the times of files.
+    pub stamps: Stamps,
 }
 
 impl Workspace {
@@ -105,7 +107,11 @@ pub fn capture(
 ) -> Result<Captured, CaptureError> {
     let selection = Selection::new(outputs, cwd)?;
     let walked = walk::Walk::workspace(ws, &selection).run()?;
-    Ok(walked.into_captured(run, &selection))
+    let mut captured = walked.into_captured(run, &selection);
+    for entry in &mut captured.manifest.entries {
+        entry.when.mtime_ns = ws.stamps.outside_ns(entry.when.mtime_ns);
+    }
+    Ok(captured)
 }
 
 /// Every path below `dir`, a folder on the host. `run` says which side of a comparison it is.

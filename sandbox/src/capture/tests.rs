@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use belljar_model::{EntryKind, Label, Manifest, OsText, Outputs, Sha256};
 use tempfile::TempDir;
 
+use crate::clock::Stamps;
+
 use super::{CaptureError, Captured, Rung, Workspace, capture, walk};
 
 fn dir(path: &Path) -> OwnedFd {
@@ -30,7 +32,7 @@ fn workspace(upper: &Path, lower: &Path, rung: Rung) -> Workspace {
         hidden: Vec::new(),
         rung,
         started_ns: now_ns(),
-        offset_s: 0,
+        stamps: Stamps::new(0, 0),
     }
 }
 

@@ -11,6 +11,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::image::Reader;
 use super::own;
 
+mod files;
+
 const NANOS: i64 = 1_000_000_000;
 
 /// How far a reading may be off: the coarse clock's tick and a slewing clock, with room to spare.
@@ -82,6 +84,10 @@ pub fn canary(offset_s: i64, before: CanaryBase) -> BTreeMap<String, bool> {
         seen.insert("vdso time".into(), seconds.holds(|| Some(function.time())));
     }
     seen.insert("monotonic".into(), monotonic_is_unmoved(before));
+    let made = Expect { ahead, unit: NANOS };
+    for (reader, saw) in files::readers(&made, offset_s) {
+        seen.insert(reader.to_owned(), saw);
+    }
     seen
 }
 
@@ -161,7 +167,7 @@ mod tests {
     fn an_unmoved_clock_reads_unmoved_and_not_moved() {
         let base = CanaryBase::take().unwrap();
         let unmoved = canary(0, base);
-        assert_eq!(unmoved.len(), 11, "{unmoved:?}");
+        assert_eq!(unmoved.len(), 11 + 10, "{unmoved:?}");
         assert!(unmoved.values().all(|&saw| saw), "{unmoved:?}");
         for offset in [2, -2, 400 * 86_400] {
             let mut moved = canary(offset, base);

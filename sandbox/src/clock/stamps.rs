@@ -27,6 +27,8 @@
 /// No run is as long: 24 days and some, in seconds.
 const LONGEST: i64 = 1 << 21;
 
+const NANOS: i64 = 1_000_000_000;
+
 /// The rule for one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamps {
@@ -74,6 +76,13 @@ impl Stamps {
         }
     }
 
+    /// The same of nanoseconds.
+    pub fn outside_ns(self, stored: i64) -> i64 {
+        let second = stored.div_euclid(NANOS);
+        let moved = self.outside(second).saturating_sub(second);
+        stored.saturating_add(moved.saturating_mul(NANOS))
+    }
+
     /// Seconds after the first that is rotated, if this one is.
     fn place(self, stamp: i64) -> Option<i64> {
         let place = stamp.checked_sub(self.first)?;
@@ -116,6 +125,8 @@ mod tests {
             assert_eq!(rule.shown(stored), shown, "{what}");
             assert_eq!(rule.stored(shown), stored, "{what}");
             let parked = shown < stored;
+            let ns = rule.outside_ns(stored * NANOS + 5);
+            assert_eq!(ns, rule.outside(stored) * NANOS + 5, "{what}");
             assert_eq!(
                 rule.outside(stored),
                 if parked { shown } else { stored },

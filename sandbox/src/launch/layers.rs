@@ -41,19 +41,14 @@ pub(super) fn unseen(layers: &mut [LayerReport]) {
     }
 }
 
-/// The moved clock: wall-clock reads and waits, not file times.
+/// The moved clock. Whether every reader saw it is the canary's to say.
 pub(super) fn clock(offset_s: i64) -> LayerReport {
     if offset_s == 0 {
         return not_asked(Layer::Clock);
     }
     LayerReport {
-        layer: Layer::Clock,
         required: false,
-        state: State::Partial,
-        wanted: "reads, waits and file times".to_owned(),
-        got: "reads and waits".to_owned(),
-        why: Some("the stamps of files that the build writes are not moved".to_owned()),
-        fix: None,
+        ..LayerReport::full(Layer::Clock, "reads, waits and file times")
     }
 }
 

@@ -1,8 +1,11 @@
 //! One command's use of the sandbox: the survey once, then one or two runs on the same rung.
 
+use std::time::Duration;
+
 use belljar_model::{BudgetReport, EgressRecord, Label, Plan, Probe, RunReport, Streams};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use nix::time::{ClockId, clock_gettime};
 
 use super::ahead::Ahead;
 use super::cgroup::Leaf;
@@ -17,6 +20,7 @@ use super::workspace::{OVERLAY_STEP, ladder};
 use super::{Stop, Survey};
 use crate::SetupError;
 use crate::capture::{Rung, Workspace};
+use crate::clock::Stamps;
 use crate::error::At;
 use crate::observe::Egress;
 use crate::plan::Host;
@@ -136,6 +140,10 @@ impl<'a> Session<'a> {
         sink: &mut dyn Sink,
         stop: &Stop,
     ) -> Result<Outcome, SetupError> {
+        let start_s = match offset_s {
+            0 => second(),
+            _ => behind(self.survey.newest_second),
+        };
         let scratch = Scratch::create(&self.host.scratch, RunId::new()?)?;
         let leaf = Leaf::create(&self.plan.budgets, scratch.id())?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -162,6 +170,7 @@ impl<'a> Session<'a> {
             self.plan,
             label,
             offset_s,
+            start_s,
             ordered.launcher,
             leaf,
             ordered.init,
@@ -181,7 +190,7 @@ impl<'a> Session<'a> {
                 .collect(),
             rung,
             started_ns: ended.started_ns,
-            offset_s,
+            stamps: Stamps::new(start_s, offset_s),
         };
         let mut report = ended.report;
         rung.name().clone_into(&mut report.workspace);
@@ -211,4 +220,20 @@ fn sweep(host: &Host) {
         std::thread::sleep(std::time::Duration::from_millis(1));
         tries += 1;
     }
+}
+
+/// The second that the kernel stamps files with.
+fn second() -> i64 {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
+    now.map_or(0, |now| now.tv_sec())
+}
+
+/// The second at which a run starts, with its clock moved: a later one than that of the newest input,
+/// which would else count as made in the run. Waits for less than a second, and not for an input of
+/// the future.
+fn behind(newest: i64) -> i64 {
+    while newest == second() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    second()
 }

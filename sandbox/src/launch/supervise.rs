@@ -71,6 +71,7 @@ impl<'a> Supervisor<'a> {
         plan: &'a Plan,
         label: Label,
         offset_s: i64,
+        start_s: i64,
         launcher: Pid,
         leaf: Option<Leaf>,
         to_init: Channel,
@@ -79,12 +80,7 @@ impl<'a> Supervisor<'a> {
         egress: Arc<Egress>,
     ) -> Result<Self, SetupError> {
         let skewer = (offset_s != 0)
-            .then(|| {
-                Skewer::prepare(
-                    offset_s,
-                    now_ns(ClockId::CLOCK_REALTIME_COARSE) / 1_000_000_000,
-                )
-            })
+            .then(|| Skewer::prepare(offset_s, start_s))
             .transpose()?;
         Ok(Self {
             plan,

@@ -20,6 +20,8 @@ pub struct Survey {
     pub newest_s: i64,
     /// The entry that has it, below the root folder.
     pub newest: PathBuf,
+    /// The newest modification time in whole seconds, rounded down.
+    pub newest_second: i64,
     /// Entries seen.
     pub entries: u64,
     /// Bytes in regular files.
@@ -107,6 +109,7 @@ impl Survey {
             self.newest_s = written_s;
             path.clone_into(&mut self.newest);
         }
+        self.newest_second = self.newest_second.max(stat.st_mtime);
         let first = |slot: &mut Option<PathBuf>, hit: bool| {
             if hit && slot.is_none() {
                 *slot = Some(path.to_owned());

@@ -10,6 +10,8 @@ use belljar_model::{Label, Manifest, OsText, Outputs};
 use tempfile::TempDir;
 
 use super::super::{Rung, Workspace, capture};
+use crate::clock::Stamps;
+
 use super::{Destination, ExportError, Exported, Item, export};
 
 /// A host folder, a run's upper folder over it, and the run.
@@ -34,7 +36,7 @@ fn case(host: &dyn Fn(&Path), build: &dyn Fn(&Path)) -> Case {
         hidden: Vec::new(),
         rung: Rung::OverlayDisk,
         started_ns: i64::try_from(now.as_nanos()).unwrap(),
-        offset_s: 0,
+        stamps: Stamps::new(0, 0),
     };
     std::thread::sleep(Duration::from_millis(30));
     build(upper.path());
