@@ -46,6 +46,8 @@ pub struct Workspace {
     pub rung: Rung,
     /// Real time just before the build could write, nanoseconds since the epoch.
     pub started_ns: i64,
+    /// Seconds that the build's clock was ahead of the real one.
+    pub offset_s: i64,
     /// The rule by which the build saw the times of files.
     pub stamps: Stamps,
 }

@@ -32,6 +32,7 @@ fn workspace(upper: &Path, lower: &Path, rung: Rung) -> Workspace {
         hidden: Vec::new(),
         rung,
         started_ns: now_ns(),
+        offset_s: 0,
         stamps: Stamps::new(0, 0),
     }
 }

@@ -190,6 +190,7 @@ impl<'a> Session<'a> {
                 .collect(),
             rung,
             started_ns: ended.started_ns,
+            offset_s,
             stamps: Stamps::new(start_s, offset_s),
         };
         let mut report = ended.report;

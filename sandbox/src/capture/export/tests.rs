@@ -36,6 +36,7 @@ fn case(host: &dyn Fn(&Path), build: &dyn Fn(&Path)) -> Case {
         hidden: Vec::new(),
         rung: Rung::OverlayDisk,
         started_ns: i64::try_from(now.as_nanos()).unwrap(),
+        offset_s: 0,
         stamps: Stamps::new(0, 0),
     };
     std::thread::sleep(Duration::from_millis(30));

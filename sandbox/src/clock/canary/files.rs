@@ -15,6 +15,9 @@ use super::{Expect, NANOS};
 /// Seconds in a day.
 const DAY: i64 = 86_400;
 
+/// `AT_SYMLINK_NOFOLLOW`
+const NO_FOLLOW: usize = 0x100;
+
 /// Each way of asking, and whether it saw the file's times where the clock is.
 pub(super) fn readers(made: &Expect, offset_s: i64) -> Vec<(&'static str, bool)> {
     let names = [
@@ -57,13 +60,10 @@ fn look(made: &Expect, offset_s: i64) -> nix::Result<[bool; 10]> {
         }),
         fresh(&raw(libc::SYS_stat, [at, 0, 0, 0])),
         fresh(&|| {
-            // A link, made when it is first looked at.
-            let other = file.try_clone().ok()?;
-            let path = path_of(&other).ok()?;
-            own::raw_status(
-                libc::SYS_lstat,
-                [path.as_ptr().expose_provenance(), 0, 0, 0],
-            )
+            // Of the link, which is as old as the first look at it.
+            let link = own::raw_status(libc::SYS_lstat, [at, 0, 0, 0])?;
+            let same = own::raw_status(libc::SYS_newfstatat, [here, at, 0, NO_FOLLOW])?;
+            (link == same).then(|| fstat(&file).ok().map(|s| s.st_mtime))?
         }),
         fresh(&raw(libc::SYS_fstat, [number, 0, 0, 0])),
         fresh(&raw(libc::SYS_newfstatat, [here, at, 0, 0])),

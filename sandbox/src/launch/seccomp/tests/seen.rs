@@ -66,6 +66,33 @@ fn what_is_seen_of_the_clock() {
 }
 
 #[test]
+fn what_is_seen_of_the_times_of_files() {
+    let (name, buffer) = (0x1000, 0x2000);
+    for (nr, args) in [
+        (c::SYS_stat, &[name, buffer][..]),
+        (c::SYS_lstat, &[name, buffer]),
+        (c::SYS_fstat, &[3, buffer]),
+        (c::SYS_newfstatat, &[-100, name, buffer, 0x100]),
+        (c::SYS_statx, &[-100, name, 0, 0x7ff, buffer]),
+        (c::SYS_utimensat, &[-100, name, buffer, 0]),
+        (c::SYS_futimesat, &[-100, name, buffer]),
+        (c::SYS_utimes, &[name, buffer]),
+        (c::SYS_utime, &[name, buffer]),
+    ] {
+        all(nr, args, SEEN);
+        assert_eq!(ask(&[&OBSERVE], &call(nr, args)), OK, "{nr}");
+    }
+    // to now
+    all(c::SYS_utimensat, &[-100, name, 0, 0], OK);
+    all(c::SYS_futimesat, &[-100, name, 0], OK);
+    all(c::SYS_utimes, &[name, 0], OK);
+    all(c::SYS_utime, &[name, 0], OK);
+    // tells no time
+    all(c::SYS_access, &[name, 4], OK);
+    all(c::SYS_statfs, &[name, buffer], OK);
+}
+
+#[test]
 fn what_is_seen_of_futexes() {
     let (private, realtime) = (
         i64::from(c::FUTEX_PRIVATE_FLAG),
@@ -112,6 +139,19 @@ fn the_cookie_lets_the_stubs_pass_and_nothing_else() {
         all(c::SYS_timer_settime, &[0, 1, 0, 0, 0, sixth], expected);
         all(c::SYS_mq_timedsend, &[0, 0, 0, 0, 1, sixth], expected);
         all(449, &[1, 1, 0, 1, 0, sixth], expected);
+        for nr in [
+            c::SYS_stat,
+            c::SYS_lstat,
+            c::SYS_fstat,
+            c::SYS_newfstatat,
+            c::SYS_statx,
+            c::SYS_utimensat,
+            c::SYS_futimesat,
+            c::SYS_utimes,
+            c::SYS_utime,
+        ] {
+            all(nr, &[1, 1, 1, 0, 1, sixth], expected);
+        }
     }
     let op = i64::from(c::FUTEX_WAIT_BITSET | c::FUTEX_CLOCK_REALTIME);
     let lock = i64::from(c::FUTEX_LOCK_PI);
