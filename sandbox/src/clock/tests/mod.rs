@@ -4,4 +4,5 @@
 //! run could not tell a wrong reading from a wrong expectation.
 
 mod image;
+mod sites;
 mod tier_userns;

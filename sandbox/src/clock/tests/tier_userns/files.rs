@@ -83,3 +83,107 @@ fn musl_static() {
         26,
     );
 }
+
+#[test]
+fn into_the_past_and_by_nothing() {
+    let folder = folder();
+    let program = compile(folder.path(), "gcc", "files.c", &[]);
+    for offset in [-1000 * 86_400, 0, 1] {
+        let file = folder.path().join(format!("made{offset}"));
+        let ran = skewed(command(&program, &[&file.display().to_string()]), offset);
+        assert_times(&ran, offset, 28);
+    }
+}
+
+#[test]
+fn where_only_a_tracer_may_write() {
+    let folder = folder();
+    let program = compile(folder.path(), "gcc", "files.c", &[]);
+    let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
+    skewer.coverer.as_mut().expect("a vDSO").by_ptrace = true;
+    let file = folder.path().join("made").display().to_string();
+    let ran = skewed_by(command(&program, &[&file]), &Arc::new(skewer));
+    assert_times(&ran, OFFSET, 28);
+    assert!(ran.counters.redirected > 100, "each call: {ran:?}");
+}
+
+/// A patched site costs one call that traps, or none.
+#[test]
+fn patched_places_do_not_trap() {
+    let folder = folder();
+    let source = folder.path().join("many.c");
+    fs::write(
+        &source,
+        r#"
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	struct stat s;
+	for (int i = 0; i < 5000; i++)
+		if (stat(argv[0], &s) || lstat("/", &s) || fstat(0, &s) || syscall(SYS_newfstatat, -100, argv[0], &s, 0))
+			return 1;
+	return 0;
+}
+"#,
+    )
+    .expect("a source");
+    for (compiler, flags) in [
+        ("gcc", &[][..]),
+        ("gcc", &["-static"]),
+        ("gcc", &["-static-pie"]),
+    ] {
+        let program = folder.path().join("many");
+        build(
+            command(compiler, flags)
+                .arg("-o")
+                .arg(&program)
+                .arg(&source),
+        );
+        let ran = skewed(command(&program, &[]), OFFSET);
+        assert_eq!(
+            (ran.code, &ran.uncovered[..]),
+            (Some(0), &[][..]),
+            "{ran:?}"
+        );
+        assert!(
+            ran.counters.redirected < 10,
+            "{compiler} {flags:?}: {ran:?}"
+        );
+        assert!(ran.counters.received < 50, "{compiler} {flags:?}: {ran:?}");
+    }
+}
+
+/// The same operations show the same times, moved with the clock.
+#[test]
+fn random_operations_agree_with_those_outside() {
+    let folder = folder();
+    let program = compile(folder.path(), "gcc", "ops.c", &[]);
+    for seed in 0..20 {
+        let run = |moved: bool| {
+            let place = folder.path().join(format!("{seed}-{moved}"));
+            fs::create_dir(&place).expect("a folder");
+            let place = place.display().to_string();
+            let command = command(&program, &[&place, &seed.to_string(), "200"]);
+            let ran = if moved {
+                skewed(command, OFFSET)
+            } else {
+                plain(command)
+            };
+            assert_eq!(
+                (ran.code, &ran.uncovered[..]),
+                (Some(0), &[][..]),
+                "{ran:?}"
+            );
+            ran.text
+        };
+        let (inside, outside) = (run(true), run(false));
+        let pairs = inside.lines().zip(outside.lines()).enumerate();
+        for (n, (inside, outside)) in pairs {
+            assert_eq!(inside, outside, "seed {seed}, operation {n}");
+        }
+        assert_eq!(inside.lines().count(), 200);
+    }
+}
