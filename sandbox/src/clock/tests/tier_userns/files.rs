@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 
-/// Lines of `files.c` that are told of a file made just now.
+/// Asserts every line of `files.c`, which makes a file.
 fn assert_times(ran: &Ran, offset: i64, at_least: usize) {
     assert_eq!(
         (ran.code, &ran.uncovered[..]),
@@ -185,5 +185,27 @@ fn random_operations_agree_with_those_outside() {
             assert_eq!(inside, outside, "seed {seed}, operation {n}");
         }
         assert_eq!(inside.lines().count(), 200);
+    }
+}
+
+/// Threads, signals and children at once: no wrong answer, no hang.
+#[test]
+fn under_threads_signals_and_children() {
+    for (compiler, flags) in [
+        ("gcc", &["-pthread"][..]),
+        ("gcc", &["-pthread", "-static"]),
+        ("musl-gcc", &["-pthread", "-static"]),
+    ] {
+        // A file of an earlier run is an input of the next.
+        let folder = folder();
+        let program = compile(folder.path(), compiler, "storm.c", flags);
+        let place = folder.path().display().to_string();
+        let ran = skewed(command(&program, &[&place, "100"]), OFFSET);
+        assert_eq!(ran.text, "0 wrong, signals\n", "{ran:?}");
+        assert_eq!(
+            (ran.code, &ran.uncovered[..]),
+            (Some(0), &[][..]),
+            "{ran:?}"
+        );
     }
 }

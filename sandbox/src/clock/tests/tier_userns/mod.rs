@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use super::super::{Skewer, Stamps};
@@ -56,9 +56,10 @@ impl Ran {
     }
 }
 
+/// The second that the kernel stamps files with, which may be a tick behind the clock.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.expect("a clock after 1970").as_secs()).expect("a near future")
+    let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
+    now.expect("a clock").tv_sec()
 }
 
 /// Runs a command under the filter of a run with the clock moved by `offset`.
