@@ -226,8 +226,8 @@ fn jumps(text: &[u8], sites: &[(Site, usize)]) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     for (site, slot) in sites {
         let Range { start, end } = site.replaced;
-        let near = |span: &&mut Span| start >= span.at && (end - 1) / PAGE == span.at / PAGE;
-        if spans.last_mut().filter(near).is_none() {
+        let near = |span: &Span| start >= span.at && (end - 1) / PAGE == span.at / PAGE;
+        if !spans.last().is_some_and(near) {
             spans.push(Span {
                 at: start,
                 before: Vec::new(),
