@@ -157,27 +157,35 @@ fn as_many_as_there_is_room_for() {
     assert!((3..=4).contains(&few.returns.len()), "{few:?}");
 }
 
-/// The text of a file that is mapped here, as a process has it.
-fn mapped(name: &str) -> Vec<u8> {
+/// The text of a file that a program of this machine has mapped.
+fn mapped(pid: u32, name: &str) -> Vec<u8> {
     use std::os::unix::fs::FileExt;
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let line = maps
-        .lines()
-        .find(|l| l.contains(" r-xp ") && l.contains(name))
-        .unwrap_or_else(|| panic!("no {name} in {maps}"));
-    let (start, _) = line.split_once('-').unwrap();
-    let start = u64::from_str_radix(start, 16).unwrap();
+    let is_text = |l: &&str| l.contains(" r-xp ") && l.contains(name);
+    let (maps, start) = loop {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        // Not yet loaded.
+        if let Some(line) = maps.lines().find(is_text) {
+            let (start, _) = line.split_once('-').unwrap();
+            let start = u64::from_str_radix(start, 16).unwrap();
+            break (maps, start);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
     let text = process::text_around(&maps, start).expect("a text").text;
     let mut bytes = vec![0; usize::try_from(text.end - text.start).unwrap()];
-    let memory = fs::File::open("/proc/self/mem").unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
     memory.read_exact_at(&mut bytes, start).unwrap();
     bytes
 }
 
 #[test]
 fn this_machine_s_c_library_and_loader_have_sites() {
+    let mut program = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
     for (name, least) in [("/libc.so.6", 4), ("/ld-linux", 1)] {
-        let text = mapped(name);
+        let text = mapped(program.id(), name);
         let sites = Sites::find(&text).expect(name);
         assert!(sites.returns.len() >= least, "{name}: {sites:?}");
         let new = patched(&text, &sites);
@@ -187,6 +195,8 @@ fn this_machine_s_c_library_and_loader_have_sites() {
         // A text that is patched already has none left.
         assert_eq!(Sites::find(&new), None);
     }
+    program.kill().unwrap();
+    program.wait().unwrap();
 }
 
 proptest! {
