@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod console;
+pub mod coverage;
 mod evidence;
 mod fixture;
 mod project;

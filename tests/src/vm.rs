@@ -46,6 +46,13 @@ impl Vm {
         Self::of(series).file(&bin, "/bin/budget")
     }
 
+    /// Adds words to the kernel's command line.
+    #[must_use]
+    pub fn append(mut self, words: &str) -> Self {
+        self.command.arg("-a").arg(words);
+        self
+    }
+
     /// Adds a file.
     pub fn file(mut self, from: &str, to: &str) -> Self {
         self.command.arg("-f").arg(format!("{from}:{to}"));

@@ -1,11 +1,12 @@
 //! Other kernels, each in an emulated machine of its own.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use belljar_tests::{KERNELS, Ran, Vm};
+use belljar_tests::{KERNELS, Ran, Vm, coverage};
 
 /// The line before a document that a script prints at its end.
 const DOCUMENT: &str = "=== document";
@@ -57,6 +58,7 @@ on_each_kernel! {
     verify_tells_good_from_bad
     a_static_program_sees_the_moved_clock
     a_clock_that_only_the_kernel_reads_is_moved_once
+    every_program_sees_the_moved_clock_by_every_call
     budgets_hold_in_a_cgroup_of_version_2
     a_delegated_cgroup_holds_a_users_budgets
     a_killed_run_leaves_no_cgroup
@@ -186,9 +188,85 @@ fn a_clock_that_only_the_kernel_reads_is_moved_once(series: &str, _: u32) {
     assert_eq!(clock["uncovered"], serde_json::json!([]), "{clock:#}");
     let readers = clock["readers"].as_object().expect("readers");
     assert!(
-        readers.len() == 11 && readers.values().all(|saw| *saw == true),
+        readers.len() == 21 && readers.values().all(|saw| *saw == true),
         "{clock:#}"
     );
+}
+
+/// Runs the programs of the coverage table in a guest; returns the table and the result.
+fn covered_in(mut vm: Vm) -> (coverage::Table, Value, Ran) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let programs = coverage::Programs::build(folder.path());
+    std::fs::write(folder.path().join("all.sh"), programs.script()).expect("the script");
+    let script = folder.path().join("all.sh");
+    for file in programs.files.iter().chain([&script]) {
+        let name = file.file_name().and_then(|n| n.to_str()).expect("a name");
+        let from = file.to_str().expect("a path");
+        vm = vm.file(from, &format!("/home/user/all/{name}"));
+    }
+    let glibc = libraries(&folder.path().join("readers-g"));
+    for library in glibc.iter().map(String::as_str).chain([MUSL]) {
+        vm = vm.file(library, library);
+    }
+    let script = format!(
+        "su user -c 'cd /home/user/all && belljar verify --output out -- sh all.sh >/dev/null; echo code $?; cat artifacts/logs/b.log; {}'",
+        show("result.json").replace('\'', "\"")
+    );
+    let ran = vm.shell(&script);
+    assert!(ran.stdout.contains("code 0\n"), "{ran}");
+    let result = document(&ran);
+    (coverage::table(&ran.stdout, &result), result, ran)
+}
+
+/// musl, which is its own loader.
+const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
+
+/// The libraries of a dynamic program, its loader among them, by what the loader says.
+fn libraries(program: &Path) -> Vec<String> {
+    let ran = Ran::of(Command::new("ldd").arg(program));
+    let words = ran.exits(0).stdout.split_whitespace();
+    let paths = words.filter(|w| w.starts_with('/') && !w.contains("belljar"));
+    paths.map(str::to_owned).collect()
+}
+
+fn every_program_sees_the_moved_clock_by_every_call(series: &str, _: u32) {
+    let (table, result, ran) = covered_in(Vm::with_belljar(series));
+    let clock = &result["runs"][1]["clock"];
+    assert_eq!(clock["uncovered"], serde_json::json!([]), "{ran}");
+    coverage::compare(&format!("Linux {series}"), &table);
+}
+
+/// A kernel that gives its programs no vDSO, and two on which a program's memory can't be written
+/// past its protections, or only by who traces it.
+#[test]
+fn kernels_that_leave_less_to_do_it_with() {
+    for words in [
+        "vdso=0",
+        "proc_mem.force_override=never",
+        "proc_mem.force_override=ptrace",
+    ] {
+        let (table, result, ran) = covered_in(Vm::with_belljar("6.12").append(words));
+        let clock = &result["runs"][1]["clock"];
+        assert_eq!(clock["uncovered"], serde_json::json!([]), "{words}: {ran}");
+        let readers = clock["readers"].as_object().expect("readers");
+        assert!(
+            readers.values().all(|saw| *saw == true),
+            "{words}: {clock:#}"
+        );
+        let has_vdso = readers.keys().any(|reader| reader.starts_with("vdso "));
+        assert_eq!(has_vdso, words != "vdso=0", "{clock:#}");
+        let mut cells: Vec<_> = table
+            .values()
+            .flat_map(|row| row.values())
+            .copied()
+            .collect();
+        cells.sort_unstable();
+        cells.dedup();
+        // Without a vDSO nobody can read it unseen.
+        let real: &[&str] = if has_vdso { &["real"] } else { &[] };
+        let wanted = [&["as it is", "moved", "on time"], real].concat();
+        assert_eq!(cells, wanted, "{words}: {}\n{ran}", coverage::page(&table));
+    }
 }
 
 fn a_static_program_sees_the_moved_clock(series: &str, _: u32) {

@@ -8,8 +8,10 @@ use nix::errno::Errno;
 
 use super::cover::Covered;
 use super::hold::copy_descriptor;
+use super::step::step;
 use super::wait::{Pointer, Time, Wait, is_wall_clock};
 use super::{Skewer, process, redirect};
+use crate::launch::seccomp::CLOCK_COOKIE;
 use crate::notify::{Answer, Call, Target};
 use crate::sys::timer::timerfd_settime;
 
@@ -23,7 +25,17 @@ impl Skewer {
                 return Answer::Continue;
             }
         };
-        match self.redirect(call, target, wait.pointer, time.words(wait.timer)) {
+        let words = time.words(wait.timer);
+        let redirected = if wait.timer {
+            let pointer = wait.pointer;
+            let args = pointer.arguments(call.args, 0, CLOCK_COOKIE);
+            step(call, target, args, Some((pointer.argument, words)), |_| {
+                Ok(())
+            })
+        } else {
+            self.redirect(call, target, wait.pointer, words)
+        };
+        match redirected {
             Ok(()) => return Answer::Redirected,
             Err(Errno::EPERM | Errno::EOPNOTSUPP) => {}
             // Gone.

@@ -7,7 +7,7 @@
 //!   supervisor has laid a frame on its stack and set its registers, so that the stub only has to
 //!   call, restore the argument registers and go back;
 //! - the *status stub* makes a call of the stat family and rotates the stamps that it returned
-//!   ([`stamps`](super::stamps)). A thread gets here out of a trapped call or from a patched call site
+//!   ([`stamps`](super::stamps)), or a raw read of the clock, to which it adds the offset. A thread gets here out of a trapped call or from a patched call site
 //!   ([`sites`](super::sites)) with all registers as they are at the `syscall` instruction, and in rcx the
 //!   address behind that. A call of another kind, from a site that serves all, is sent back to
 //!   the instruction itself.
@@ -37,7 +37,7 @@ pub(super) const RED_ZONE: usize = 128;
 // which push one register around their call; one for the stub, whose caller's stack pointer is
 // FRAME + RED_ZONE = 208 above its own and whose return address lies at 40 in the frame, that is 168
 // below it (21 units of 8), and after the `lea` in rcx; one for the status stub, which has its return
-// address in rcx at first and at last, and between below the red zone at 136 (17 units of 8).
+// address in rcx at first and at last, and between below the red zone at 144 (18 units of 8).
 global_asm!(
     ".pushsection .rodata.belljar_clock,\"a\",@progbits",
     ".balign 16",
@@ -115,17 +115,38 @@ global_asm!(
     "cmp $332,%eax", // statx
     "lea 64(%r8),%r11", // stx_atime
     "je .Lbelljar_status_call",
-    "sub $2,%rcx",
+    "mov %rdi,%r11",
+    "cmp $96,%eax", // gettimeofday
+    "je .Lbelljar_status_call",
+    "cmp $201,%eax", // time
+    "je .Lbelljar_status_call",
+    "cmp $228,%eax", // clock_gettime
+    "jne .Lbelljar_status_other",
+    "cmp $11,%edi",
+    "ja .Lbelljar_status_other",
+    "mov $0x921,%r11d",
+    "bt %edi,%r11d",
+    "mov %rsi,%r11",
+    "jc .Lbelljar_status_call",
+    ".Lbelljar_status_other: sub $2,%rcx",
     "jmp *%rcx",
-    ".Lbelljar_status_call: lea -152(%rsp),%rsp",
+    ".Lbelljar_status_call: lea -160(%rsp),%rsp",
     ".Lbelljar_status_in: mov %rcx,16(%rsp)",
     ".Lbelljar_status_kept_rcx: mov %r9,8(%rsp)",
     "mov %r11,(%rsp)",
+    "mov %eax,24(%rsp)",
     "mov ${cookie},%r9d",
     "syscall",
     "mov (%rsp),%r9",
+    "mov 24(%rsp),%ecx",
+    "cmp $201,%ecx",
+    "je .Lbelljar_status_time",
     "test %eax,%eax",
     "jnz .Lbelljar_status_done",
+    "cmp $228,%ecx",
+    "je .Lbelljar_status_clock",
+    "cmp $96,%ecx",
+    "je .Lbelljar_status_clock",
     // Four stamps of 16 bytes. `struct stat` has three; where the fourth would be is zero.
     "mov $4,%ecx",
     ".Lbelljar_status_next: mov (%r9),%r11",
@@ -143,8 +164,21 @@ global_asm!(
     "jnz .Lbelljar_status_next",
     ".Lbelljar_status_done: mov 8(%rsp),%r9",
     "mov 16(%rsp),%rcx",
-    "lea 152(%rsp),%rsp",
+    "lea 160(%rsp),%rsp",
     ".Lbelljar_status_out: jmp *%rcx",
+    // The rest stands behind the way out, so that one row of the unwind table holds for it.
+    ".Lbelljar_status_time: test %rax,%rax",
+    "js .Lbelljar_status_done",
+    "add .Lbelljar_offset(%rip),%rax",
+    "test %r9,%r9",
+    "jz .Lbelljar_status_done",
+    "mov %rax,(%r9)",
+    "jmp .Lbelljar_status_done",
+    ".Lbelljar_status_clock: mov .Lbelljar_offset(%rip),%r11",
+    "test %r9,%r9",
+    "jz .Lbelljar_status_done",
+    "add %r11,(%r9)",
+    "jmp .Lbelljar_status_done",
     ".Lbelljar_status_end:",
     //
     ".balign 4",
@@ -187,9 +221,10 @@ global_asm!(
     ".long .Lbelljar_status_end - .Lbelljar_status",
     ".byte 0",
     ".byte 0x0e, 0, 0x09, 16, 2", // at first the caller's stack pointer is rsp, the return address in rcx
-    ".byte 0x02, .Lbelljar_status_in - .Lbelljar_status, 0x0e, 0x98, 1",
-    ".byte 0x02, .Lbelljar_status_kept_rcx - .Lbelljar_status_in, 0x90, 17",
+    ".byte 0x02, .Lbelljar_status_in - .Lbelljar_status, 0x0e, 0xa0, 1",
+    ".byte 0x02, .Lbelljar_status_kept_rcx - .Lbelljar_status_in, 0x90, 18",
     ".byte 0x02, .Lbelljar_status_out - .Lbelljar_status_kept_rcx, 0x0e, 0, 0x09, 16, 2",
+    ".byte 0x02, .Lbelljar_status_time - .Lbelljar_status_out, 0x0e, 0xa0, 1, 0x90, 18",
     ".balign 4",
     ".Lbelljar_status_fde_end:",
     ".hidden belljar_clock_end",

@@ -75,7 +75,15 @@ impl Coverer {
             return Ok(Covered::NoVdso);
         };
         let memory = target.open_memory(!self.by_ptrace)?;
-        self.patch_vdso(target, &memory, base).map(|(done, _)| done)
+        let done = match self.patch_vdso(target, &memory, base) {
+            // The program has put it elsewhere, or done away with it.
+            Err(Errno::EIO | Errno::ENOEXEC) => match process::moved_vdso(target.tid())? {
+                None => return Ok(Covered::NoVdso),
+                Some(moved) => self.patch_vdso(target, &memory, moved),
+            },
+            done => done,
+        };
+        done.map(|(done, _)| done)
     }
 
     /// The same while a program starts, and the call sites of the text that makes the call at `ip`;
@@ -220,7 +228,7 @@ impl Coverer {
         let signal = match ptrace::wait(tid)? {
             Stop::Gone => return Err(Errno::ESRCH),
             Stop::Signal(signal) => signal,
-            Stop::Interrupted => 0,
+            Stop::Interrupted | Stop::Call => 0,
         };
         let poked = still_it.and_then(|()| {
             let words = self.writes().into_iter().flat_map(Write::words);

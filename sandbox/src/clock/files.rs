@@ -7,9 +7,12 @@ use nix::errno::Errno;
 
 use super::cover::Covered;
 use super::stamps::Stamps;
+use super::step::step;
 use super::wait::{Cookie, Pointer};
 use super::{Skewer, redirect};
+use crate::launch::seccomp::CLOCK_COOKIE;
 use crate::notify::{Answer, Call, Target};
+use crate::sys::ptrace;
 
 /// Seconds of access and modification, with a smaller part between, or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +53,12 @@ impl Skewer {
     /// A call of the stat family from a place that is not patched.
     pub(super) fn status(&self, call: &Call, target: &Target<'_>) -> Answer {
         let Some(coverer) = &self.coverer else {
-            return self.unmoved(target, Errno::EOPNOTSUPP);
+            return self.step_status(call, target);
         };
         let base = match coverer.cover(target) {
             Ok(Covered::At(base)) => base,
             Ok(Covered::Interrupted) => return Answer::Redirected,
-            Ok(Covered::NoVdso) => return self.unmoved(target, Errno::EOPNOTSUPP),
+            Ok(Covered::NoVdso) => return self.step_status(call, target),
             Err(errno) => {
                 self.note_uncovered(target, errno);
                 return Answer::Continue;
@@ -64,6 +67,31 @@ impl Skewer {
         coverer.spare(target, call.ip, base);
         let stub = base.wrapping_add(coverer.patch.status);
         match redirect::to_status(call, target, stub) {
+            Ok(()) => Answer::Redirected,
+            Err(errno) => self.unmoved(target, errno),
+        }
+    }
+
+    /// The same for a process without a vDSO, which has no place for a stub.
+    fn step_status(&self, call: &Call, target: &Target<'_>) -> Answer {
+        let pointer = Pointer {
+            argument: 5,
+            cookie: Cookie::Sixth,
+        };
+        let args = pointer.arguments(call.args, 0, CLOCK_COOKIE);
+        let (status, stamps) = match i64::from(call.nr) {
+            libc::SYS_newfstatat => (call.args[2].wrapping_add(72), 3),
+            libc::SYS_statx => (call.args[4].wrapping_add(64), 4),
+            _ => (call.args[1].wrapping_add(72), 3),
+        };
+        let moved = step(call, target, args, None, |tid| {
+            for at in (status..).step_by(16).zip(0..stamps).map(|(at, _)| at) {
+                let seconds = ptrace::peek(tid, at)?.cast_signed();
+                ptrace::poke(tid, at, self.stamps.shown(seconds).cast_unsigned())?;
+            }
+            Ok(())
+        });
+        match moved {
             Ok(()) => Answer::Redirected,
             Err(errno) => self.unmoved(target, errno),
         }
@@ -108,7 +136,16 @@ impl Skewer {
             argument: times.argument,
             cookie: Cookie::Sixth,
         };
-        self.redirect(call, target, pointer, stored)?;
+        match self.redirect(call, target, pointer, stored) {
+            // No vDSO, so no stub.
+            Err(Errno::EOPNOTSUPP) => {
+                let args = pointer.arguments(call.args, 0, CLOCK_COOKIE);
+                step(call, target, args, Some((times.argument, stored)), |_| {
+                    Ok(())
+                })?;
+            }
+            other => other?,
+        }
         Ok(Answer::Redirected)
     }
 }

@@ -27,6 +27,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Calls held at once.
 const MOST: usize = 64;
 
+/// As many futexes as one call can wait for.
+const FUTEX_WAITV_MAX: u64 = 128;
+/// The size of a `futex_waitv`: 64 bits of value, 64 of address, 32 of flags, 32 for nothing.
+const FUTEX_WAITV: usize = 24;
+
 /// The low bits of a lock word: the thread that owns it.
 const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 
@@ -43,7 +48,7 @@ impl Holder {
         wait: &Wait,
         time: Time,
     ) -> Result<()> {
-        let event = Event::of(call, wait)?;
+        let event = Event::of(call, target, wait)?;
         let later = target.later()?;
         let clock = clock_of(call);
         let [seconds, nanos] = time.value;
@@ -98,11 +103,40 @@ enum Event {
         waits_while: u32,
         or_not: bool,
     },
+    /// Addresses and the values that the words there have while one waits.
+    Words(Vec<(u64, u32)>),
     Queue(OwnedFd, PollFlags),
 }
 
+/// The words of a call to `futex_waitv`.
+fn words(target: &Target<'_>, waiters: u64, count: u64) -> Result<Vec<(u64, u32)>> {
+    if !(1..=FUTEX_WAITV_MAX).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let mut words = Vec::new();
+    for at in (waiters..)
+        .step_by(FUTEX_WAITV)
+        .zip(0..count)
+        .map(|(at, _)| at)
+    {
+        let mut waiter = [0; FUTEX_WAITV];
+        target.read(at, &mut waiter)?;
+        let word = |n: usize| waiter[n * 8..][..8].try_into().map(u64::from_ne_bytes);
+        let (Ok(value), Ok(address), Ok(flags)) = (word(0), word(1), word(2)) else {
+            return Err(Errno::EINVAL);
+        };
+        // Other sizes than 32 bits are for kernels to come.
+        let value = u32::try_from(value).map_err(|_| Errno::EOPNOTSUPP)?;
+        if flags & 3 != 2 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        words.push((address, value));
+    }
+    Ok(words)
+}
+
 impl Event {
-    fn of(call: &Call, wait: &Wait) -> Result<Self> {
+    fn of(call: &Call, target: &Target<'_>, wait: &Wait) -> Result<Self> {
         Ok(match wait.until {
             Until::Time => Self::Never,
             Until::FutexChange { word, value } => Self::Word {
@@ -117,6 +151,7 @@ impl Event {
                 waits_while: 0,
                 or_not: true,
             },
+            Until::AnyFutexChange { waiters, count } => Self::Words(words(target, waiters, count)?),
             Until::Queue { descriptor, write } => {
                 let flags = if write {
                     PollFlags::POLLOUT
@@ -142,6 +177,16 @@ impl Event {
                 later.target().read(*at, &mut word)?;
                 let waits = (u32::from_ne_bytes(word) & mask == *waits_while) != *or_not;
                 Ok(!waits)
+            }
+            Self::Words(words) => {
+                for (at, value) in words {
+                    let mut word = [0; 4];
+                    later.target().read(*at, &mut word)?;
+                    if u32::from_ne_bytes(word) != *value {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
             Self::Queue(queue, flags) => {
                 later.target().confirm()?;

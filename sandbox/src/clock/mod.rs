@@ -14,9 +14,8 @@
 //! It is not a wall: a process can undo its own patch. That it took effect is what [`canary`] proves
 //! in each run; where it could not, [`Skewer::report`] names the program.
 //!
-//! Still real: `btime` of `/proc/stat`, the stamps of System V IPC objects and of
-//! received packets. Not seen at all: a program without any C library or runtime that asks the vDSO
-//! before it has made either call.
+//! [`calls`] lists every call that has to do with the wall clock. Not seen at all: a program without
+//! any C library or runtime that asks the vDSO before it has made one of the two calls.
 #![allow(unsafe_code, reason = "the room for it: see ARCHITECTURE.md")]
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -24,6 +23,7 @@ compile_error!("belljar can move the clock on x86_64 alone so far");
 
 mod absolute;
 mod blob;
+mod calls;
 mod canary;
 mod cover;
 mod elf;
@@ -31,11 +31,13 @@ mod emulate;
 mod files;
 mod hold;
 mod image;
+mod objects;
 mod own;
 mod process;
 mod redirect;
 mod sites;
 mod stamps;
+mod step;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -63,9 +65,6 @@ const NAMED: usize = 64;
 
 const ARCH_SET_FS: u64 = 0x1002;
 const TFD_TIMER_ABSTIME: u64 = 1;
-/// `futex_wait`, which libc lacks.
-const SYS_FUTEX_WAIT: i64 = 455;
-
 /// Moves the clock of every process of a run: a handler of the run's notifications.
 #[derive(Debug)]
 pub struct Skewer {
@@ -144,6 +143,16 @@ impl Skewer {
         Answer::Continue
     }
 
+    /// Names a program that moves its vDSO, to which patched call sites lead.
+    fn name_mover(&self, call: &Call, target: &Target<'_>) {
+        let [old, len, ..] = call.args;
+        if let Ok(Some(base)) = process::moved_vdso(target.tid())
+            && base.wrapping_sub(old) < len
+        {
+            self.note(target, "moves its vDSO", Errno::EFAULT);
+        }
+    }
+
     fn note_uncovered(&self, target: &Target<'_>, errno: Errno) {
         let what = match errno {
             Errno::ENOEXEC => "has an unknown vDSO",
@@ -166,31 +175,7 @@ impl Skewer {
 
 impl Handler for Skewer {
     fn wants(&self, nr: i32) -> bool {
-        matches!(
-            i64::from(nr),
-            libc::SYS_brk
-                | libc::SYS_arch_prctl
-                | libc::SYS_clock_gettime
-                | libc::SYS_gettimeofday
-                | libc::SYS_time
-                | libc::SYS_timerfd_settime
-                | libc::SYS_timer_settime
-                | libc::SYS_clock_nanosleep
-                | libc::SYS_futex
-                | libc::SYS_futex_waitv
-                | SYS_FUTEX_WAIT
-                | libc::SYS_mq_timedsend
-                | libc::SYS_mq_timedreceive
-                | libc::SYS_stat
-                | libc::SYS_fstat
-                | libc::SYS_lstat
-                | libc::SYS_newfstatat
-                | libc::SYS_statx
-                | libc::SYS_utime
-                | libc::SYS_utimes
-                | libc::SYS_futimesat
-                | libc::SYS_utimensat
-        )
+        calls::is_asked(nr)
     }
 
     fn handle(&self, call: &Call, target: &Target<'_>) -> Answer {
@@ -212,6 +197,11 @@ impl Handler for Skewer {
             libc::SYS_utime | libc::SYS_utimes | libc::SYS_futimesat | libc::SYS_utimensat => {
                 self.set_times(call, target)
             }
+            libc::SYS_mremap => {
+                self.name_mover(call, target);
+                Answer::Continue
+            }
+            libc::SYS_shmctl | libc::SYS_semctl | libc::SYS_msgctl => self.object(call, target),
             _ => match Wait::of(call) {
                 Some(wait) => self.wait(call, target, &wait),
                 None => Answer::Continue,

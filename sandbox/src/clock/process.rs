@@ -29,6 +29,18 @@ fn find_vdso(auxv: &[u8]) -> Option<u64> {
     None
 }
 
+/// Where the thread's vDSO lies now, if it still has one: a program may move it.
+pub(super) fn moved_vdso(tid: i32) -> Result<Option<u64>> {
+    let maps = fs::read_to_string(format!("/proc/{tid}/maps"))
+        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    Ok(find_mapped_vdso(&maps))
+}
+
+fn find_mapped_vdso(maps: &str) -> Option<u64> {
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
+    u64::from_str_radix(line.split_once('-')?.0, 16).ok()
+}
+
 /// The executable's path as the thread sees it, or what else names it.
 pub(super) fn name(tid: i32) -> String {
     // A process whose memory can't be read hides its path too.
@@ -141,6 +153,16 @@ mod tests {
         let tid = nix::unistd::gettid().as_raw();
         assert_eq!(leader(tid), Some(pid));
         assert_eq!(vdso_base(0x3fff_ffff), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn a_vdso_is_found_where_it_lies() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(moved_vdso(pid), vdso_base(pid));
+        let maps = "7f00-7f10 r--p 0 00:00 0 [vvar]\n7f10-7f20 r-xp 0 00:00 0      [vdso]\n";
+        assert_eq!(find_mapped_vdso(maps), Some(0x7f10));
+        assert_eq!(find_mapped_vdso(&maps[..30]), None);
+        assert_eq!(find_mapped_vdso("x-y [vdso]"), None);
     }
 
     #[test]

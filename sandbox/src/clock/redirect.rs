@@ -6,8 +6,9 @@
 //! so signals, debuggers and job control are as ever. A signal that breaks the wait in the stub runs
 //! its handler and comes back to the stub, whose call the kernel restarts with the same arguments.
 //!
-//! glibc from 2.41 on cancels a thread only inside its own call site, so there a thread that is
-//! cancelled while it waits in the stub ends with its wait, not at once.
+//! glibc from 2.41 on cancels a thread at once only if it finds it inside a function of its own that
+//! is nothing but a `syscall` and a return. From such a place the thread is not taken away: it makes its call
+//! there, and the return leads into the stub, behind the call.
 //!
 //! The stop is reported to any thread of this process that waits for the stopped one: nobody else may
 //! wait for a process of the run, nor for any child without `__WNOTHREAD`.
@@ -22,7 +23,10 @@ use crate::notify::{Call, Target};
 use crate::sys::ptrace::{self, Stop};
 
 /// The kernel's own answers of a call that was broken off and is to be made again.
-const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+pub(super) const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+
+/// The length of a `syscall` instruction.
+pub(super) const SYSCALL: u64 = 2;
 
 /// Where the words that the call's pointer leads to lie in the frame.
 const WORDS_AT: u64 = 48;
@@ -39,7 +43,15 @@ pub(super) fn with_words(
 ) -> Result<()> {
     transiently(call, target, |r| {
         let frame = lay_frame(call.tid, &r, words);
-        into_stub(r, call.nr, pointer, stub, frame.is_ok())
+        let mut to = into_stub(r, call.nr, pointer, stub, frame.is_ok());
+        if frame.is_ok() && returns_at_once(call.tid, &r) {
+            let top = to.rsp.wrapping_sub(8);
+            if ptrace::poke(call.tid, top, stub.wrapping_add(SYSCALL)).is_ok() {
+                to.rsp = top;
+                to.rip = r.rip.wrapping_sub(SYSCALL);
+            }
+        }
+        to
     })
 }
 
@@ -66,6 +78,7 @@ fn transiently(
     let signal = match ptrace::wait(tid)? {
         Stop::Gone => return Ok(()),
         Stop::Signal(signal) => signal,
+        Stop::Call => 0,
         Stop::Interrupted => {
             let registers = ptrace::registers(tid)?;
             let broken_off = registers.orig_rax.cast_signed() == i64::from(call.nr)
@@ -77,6 +90,13 @@ fn transiently(
         }
     };
     ptrace::detach(tid, signal)
+}
+
+/// Whether what the thread has called from is a `syscall` with a return behind it, and nothing
+/// checks where it returns to.
+fn returns_at_once(tid: i32, r: &user_regs_struct) -> bool {
+    let code = ptrace::peek(tid, r.rip.wrapping_sub(SYSCALL)).map(u64::to_le_bytes);
+    matches!(code, Ok([0x0f, 0x05, 0xc3, ..])) && ptrace::has_shadow_stack(tid) == Ok(false)
 }
 
 fn frame_address(registers: &user_regs_struct) -> u64 {

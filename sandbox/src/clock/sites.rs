@@ -1,4 +1,4 @@
-//! Finds the call sites of the stat family in a program's text, and what to write there so that they
+//! Finds the call sites of the stat family, and of raw reads of the clock, in a program's text, and what to write there so that they
 //! lead to the status stub without a trap. Pure, on bytes.
 //!
 //! A site is five or more bytes before a `syscall` instruction that can be told for certain:
@@ -15,8 +15,8 @@
 use std::ops::Range;
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
-/// stat, fstat, lstat, newfstatat, statx.
-const FAMILY: [u32; 5] = [4, 5, 6, 262, 332];
+/// stat, fstat, lstat, newfstatat, statx; gettimeofday, time, clock_gettime.
+const FAMILY: [u32; 8] = [4, 5, 6, 262, 332, 96, 201, 228];
 /// `mov $imm32,%eax`
 const MOV_EAX: u8 = 0xb8;
 /// The length of that, and of a jump to anywhere in the text.

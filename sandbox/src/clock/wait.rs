@@ -3,10 +3,8 @@
 //! A program takes the moved time, adds a second and asks the kernel to wait until then; the kernel
 //! knows only the real time. Relative waits need nothing.
 
+use super::calls::SYS_FUTEX_WAIT;
 use crate::notify::Call;
-
-/// `futex_wait`, the newer call, which libc lacks.
-const SYS_FUTEX_WAIT: i64 = 455;
 
 const FUTEX_CLOCK_REALTIME: u64 = 256;
 const FUTEX_CMD: u64 = 0x7f;
@@ -31,6 +29,13 @@ pub(super) enum Until {
         word: u64,
         /// The value that it has while one waits.
         value: u32,
+    },
+    /// One of some futex words that is no longer the value beside it.
+    AnyFutexChange {
+        /// Where they are told: an array of `futex_waitv`.
+        waiters: u64,
+        /// How many.
+        count: u64,
     },
     /// A lock word that no thread owns.
     FutexFree {
@@ -120,8 +125,10 @@ impl Wait {
                 let value = a[2] as u32;
                 let until = match (a[1] & FUTEX_CMD, a[1] & FUTEX_CLOCK_REALTIME != 0) {
                     (FUTEX_LOCK_PI, _) | (FUTEX_LOCK_PI2, true) => Until::FutexFree { word },
-                    (FUTEX_WAIT_BITSET, true) => Until::FutexChange { word, value },
-                    (FUTEX_WAIT_REQUEUE_PI, true) => Until::Other,
+                    // One who wakes the other changes its word first, or nobody could wait for it.
+                    (FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI, true) => {
+                        Until::FutexChange { word, value }
+                    }
                     _ => return None,
                 };
                 wait(3, Cookie::UpperHalf(1), until)
@@ -136,7 +143,10 @@ impl Wait {
                 };
                 wait(4, Cookie::UpperHalf(3), until)
             }
-            libc::SYS_futex_waitv if low(a[4]) == 0 => wait(3, Cookie::Sixth, Until::Other),
+            libc::SYS_futex_waitv if low(a[4]) == 0 => {
+                let (waiters, count) = (a[0], low(a[1]));
+                wait(3, Cookie::Sixth, Until::AnyFutexChange { waiters, count })
+            }
             libc::SYS_clock_nanosleep if a[1] & 1 != 0 && is_wall_clock(a[0]) => {
                 wait(2, Cookie::Sixth, Until::Time)
             }

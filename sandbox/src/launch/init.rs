@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 
+use super::boot;
 use super::build::{self, BuildSide};
 use super::ids::Mapping;
 use super::layers::{groups, missing};
@@ -298,7 +299,7 @@ fn limits(job: &Job) -> Result<Vec<LayerReport>, SetupError> {
     };
     // One further user namespace, the build's; none below that.
     fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;
-    let time = match time_namespace(job.orders.offset_s) {
+    let time = match boot::time_namespace(job.orders.offset_s) {
         Ok(()) => LayerReport::full(Layer::TimeNamespace, "own"),
         Err(e) => missing(
             Layer::TimeNamespace,
@@ -316,18 +317,6 @@ fn limits(job: &Job) -> Result<Vec<LayerReport>, SetupError> {
         groups(job.mapping.privileged, further),
         job.scheduling.clone(),
     ])
-}
-
-/// The boot clock moves with the wall clock; the monotonic clock stays (time_namespaces(7)).
-fn time_namespace(offset_s: i64) -> Result<(), SetupError> {
-    const CLONE_NEWTIME: i32 = 0x80;
-    unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME)).step("make a time namespace")?;
-    let real =
-        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).step("read the boot clock")?;
-    // The kernel refuses offsets that would put the clock before zero.
-    let boot = offset_s.max(-real.tv_sec());
-    fs::write("/proc/self/timens_offsets", format!("boottime {boot} 0\n"))
-        .step("move the boot clock")
 }
 
 /// A pseudo-terminal of the sandbox's own instance.
@@ -366,6 +355,7 @@ fn start_build(
         Cloned::Parent(pid) => pid,
     };
     root::mask_proc(&taken)?;
+    boot::tell(job.orders.offset_s)?;
     root::seal()?;
     // The table is shared: what is closed here is closed for the build too.
     drop(taken);

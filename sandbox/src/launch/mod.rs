@@ -4,6 +4,7 @@
 //! until its fork is done. [`Session`] is the supervisor's side.
 
 mod ahead;
+mod boot;
 mod budgets;
 mod build;
 pub mod caps;

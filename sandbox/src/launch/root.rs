@@ -48,7 +48,7 @@ pub(super) const MASKED_FILES: [&str; 17] = [
 ];
 
 /// Folders of `/proc` and `/proc/sys` likewise, covered by an empty, read-only folder.
-pub(super) const MASKED_FOLDERS: [&str; 8] = [
+pub(super) const MASKED_FOLDERS: [&str; 9] = [
     "acpi",
     "scsi",
     "irq",
@@ -57,6 +57,8 @@ pub(super) const MASKED_FOLDERS: [&str; 8] = [
     "driver",
     "tty",
     "dynamic_debug",
+    // Its stamps are real; ipcs asks the kernel instead, whose answers the clock moves.
+    "sysvipc",
 ];
 
 const QUIET: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
@@ -282,6 +284,23 @@ pub(super) fn mask_proc(trees: &Trees) -> Result<(), SetupError> {
         attach(&tree, &path)?;
     }
     Ok(())
+}
+
+/// Puts a read-only file with this text over one. Runs before the root is sealed.
+pub(super) fn cover(path: &Path, text: &str) -> Result<(), SetupError> {
+    const MADE: &str = "/.made";
+    fs::write(MADE, text).step_at("write a file", path)?;
+    fs::set_permissions(MADE, fs::Permissions::from_mode(0o444)).step_at("set the mode", path)?;
+    let step = "cover a file";
+    let made = crate::sys::mount::open_tree_clone(AT_FDCWD.as_fd(), c"/.made", false)
+        .step_at(step, path)?;
+    let attr = Attr {
+        set: libc::MOUNT_ATTR_RDONLY | QUIET | libc::MOUNT_ATTR_NOEXEC,
+        ..Attr::default()
+    };
+    mount_setattr(made.as_fd(), false, attr).step_at(step, path)?;
+    move_mount(made.as_fd(), AT_FDCWD.as_fd(), &c_path(path)?).step_at(step, path)?;
+    fs::remove_file(MADE).step_at(step, path)
 }
 
 fn copy_of(tree: &OwnedFd) -> Result<OwnedFd, SetupError> {

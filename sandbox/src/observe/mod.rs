@@ -225,6 +225,14 @@ impl Egress {
     }
 }
 
+/// Its threads end with it: after a run that failed another launcher may be started, for which this
+/// process has to be alone.
+impl Drop for Egress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
 fn asks_loopback(named: &Named) -> bool {
     let loopback = |ip: IpAddr| place(ip) == Place::Loopback;
     let udp = matches!(named.protocol, Protocol::Udp | Protocol::Unknown);

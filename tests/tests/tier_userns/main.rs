@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attacks;
+mod clock;
 mod descriptors;
 mod identity;
 mod kernel;

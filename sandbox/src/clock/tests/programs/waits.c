@@ -41,6 +41,14 @@ static void *hold_mutex(void *unused)
 	return unused;
 }
 
+static void *own_word(void *word)
+{
+	syscall(SYS_futex, word, FUTEX_LOCK_PI, 0, 0, 0, 0);
+	for (;;)
+		pause();
+	return 0;
+}
+
 static void *wake(void *word)
 {
 	usleep(300000);
@@ -120,7 +128,24 @@ static int wait_as(const char *how)
 			;
 		return fired >= 1 ? 0 : 1001;
 	}
-	if (!strcmp(how, "timer")) {
+	if (!strcmp(how, "timerfd-cancel") || !strcmp(how, "timerfd-alarm")) {
+		// Nobody sets the machine's clock here, so it is not cancelled.
+		int alarm = !strcmp(how, "timerfd-alarm");
+		int timer = timerfd_create(alarm ? CLOCK_REALTIME_ALARM : CLOCK_REALTIME, 0);
+		struct itimerspec t = {{0, 0}, until}, left;
+		uint64_t fired;
+		if (timer < 0)
+			return errno; // EPERM: an alarm clock is for those who may wake the machine
+		if (timerfd_settime(timer, TFD_TIMER_ABSTIME | (alarm ? 0 : 2), &t, 0) || timerfd_gettime(timer, &left))
+			return errno;
+		if (left.it_value.tv_sec > 60)
+			return 1000;
+		while (read(timer, &fired, sizeof fired) < 0)
+			if (errno != EINTR)
+				return errno;
+		return fired == 1 ? 0 : 1001;
+	}
+	if (!strcmp(how, "timer") || !strcmp(how, "tai-timer")) {
 		struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 		struct itimerspec t = {{0, 0}, until}, left;
 		sigset_t set;
@@ -134,8 +159,20 @@ static int wait_as(const char *how)
 		far.it_value.tv_sec += 1000;
 		if (timer_create(CLOCK_MONOTONIC, &event, &first) || timer_settime(first, TIMER_ABSTIME, &far, 0))
 			return errno;
-		if (timer_create(CLOCK_REALTIME, &event, &timer) || timer_settime(timer, TIMER_ABSTIME, &t, 0))
+		clockid_t clock = CLOCK_REALTIME;
+		if (!strcmp(how, "tai-timer")) {
+			struct timespec tai;
+			clock_gettime(clock = CLOCK_TAI, &tai);
+			clock_gettime(CLOCK_REALTIME, &far.it_value);
+			t.it_value.tv_sec += tai.tv_sec - far.it_value.tv_sec;
+		}
+		// The second setting tells the first, in relative time.
+		struct itimerspec old = {{0, 0}, {0, 0}};
+		if (timer_create(clock, &event, &timer) || timer_settime(timer, TIMER_ABSTIME, &t, 0) ||
+		    timer_settime(timer, TIMER_ABSTIME, &t, &old))
 			return errno;
+		if (old.it_value.tv_sec > 60)
+			return 1002;
 		timer_gettime(first, &left);
 		if (left.it_value.tv_sec < 900 || left.it_value.tv_sec > 1000)
 			return 1000;
@@ -181,6 +218,26 @@ static int wait_as(const char *how)
 	}
 	if (!strcmp(how, "bitset"))
 		return answer(kept(SYS_futex, (long)&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, (long)&until, 0, -1));
+	if (!strcmp(how, "requeue-pi")) {
+		uint32_t lock = 0;
+		return answer(kept(SYS_futex, (long)&word, FUTEX_WAIT_REQUEUE_PI | FUTEX_CLOCK_REALTIME, 0, (long)&until, (long)&lock, 0));
+	}
+	if (!strcmp(how, "lock-pi2")) {
+		pthread_t thread;
+		pthread_create(&thread, 0, own_word, &word);
+		while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == 0)
+			usleep(1000);
+		return answer(kept(SYS_futex, (long)&word, 13 | FUTEX_CLOCK_REALTIME, 0, (long)&until, 0, 0));
+	}
+	if (!strcmp(how, "woken-waitv")) {
+		pthread_t thread;
+		uint32_t idle = 7;
+		pthread_create(&thread, 0, wake, &word);
+		until.tv_sec += 600;
+		struct { uint64_t value, word; uint32_t flags, reserved; } waiters[2] = {{7, (uint64_t)&idle, 2, 0}, {0, (uint64_t)&word, 2, 0}};
+		long r = kept(449, (long)waiters, 2, 0, (long)&until, CLOCK_REALTIME, 99);
+		return r == 1 ? 0 : answer(r); // the index of the woken
+	}
 	if (!strcmp(how, "woken")) {
 		pthread_t thread;
 		pthread_create(&thread, 0, wake, &word);
@@ -224,12 +281,11 @@ int main(int argc, char **argv)
 		sigaction(SIGALRM, &action, 0);
 		setitimer(ITIMER_REAL, &often, 0);
 	}
-	double seconds = atof(argv[2]);
+	double start = milliseconds(), seconds = atof(argv[2]);
 	clock_gettime(CLOCK_REALTIME, &until);
 	long nanos = until.tv_nsec + (long)((seconds - (long)seconds) * 1e9);
 	until.tv_sec += (long)seconds + nanos / 1000000000;
 	until.tv_nsec = nanos % 1000000000;
-	double start = milliseconds();
 	int r = wait_as(argv[1]);
 	printf("%d %.0f\n", r, milliseconds() - start);
 	return 0;

@@ -91,6 +91,8 @@ fn waits_of_traced_threads_end_in_time() {
         ("mutex", timed_out),
         ("pi-mutex", timed_out),
         ("bitset", timed_out),
+        ("waitv", timed_out),
+        ("requeue-pi", timed_out),
     ] {
         let args = [
             "-f",
@@ -120,24 +122,26 @@ fn a_traced_wait_is_woken() {
     let folder = folder();
     let program = compile(folder.path(), "gcc", "waits.c", &["-pthread", "-lrt"]);
     let program = program.to_str().expect("a plain path");
-    let args = [
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=none",
-        program,
-        "woken",
-        "1",
-    ];
-    let ran = skewed(command("strace", &args), OFFSET);
-    // The word has changed: the kernel says so, as to a thread that comes too late to sleep.
-    assert!(ran.text.starts_with("11 "), "EAGAIN: {ran:?}");
-    assert_eq!(
-        (ran.code, &ran.uncovered[..]),
-        (Some(0), &[][..]),
-        "{ran:?}"
-    );
+    for how in ["woken", "woken-waitv"] {
+        let args = [
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=none",
+            program,
+            how,
+            "1",
+        ];
+        let ran = skewed(command("strace", &args), OFFSET);
+        // The word has changed: the kernel says so, as to a thread that comes too late to sleep.
+        assert!(ran.text.starts_with("11 "), "EAGAIN: {ran:?}");
+        assert_eq!(
+            (ran.code, &ran.uncovered[..]),
+            (Some(0), &[][..]),
+            "{ran:?}"
+        );
+    }
 }
 
 #[test]
@@ -145,7 +149,9 @@ fn what_only_the_kernel_can_wait_for_is_named() {
     let folder = folder();
     let program = compile(folder.path(), "gcc", "waits.c", &["-pthread", "-lrt"]);
     let program = program.to_str().expect("a plain path");
-    let limited = format!("timeout 2 {program} waitv 0.1; timeout 2 {program} timer 0.1; true");
+    let objects = compile(folder.path(), "gcc", "objects.c", &[]);
+    let objects = objects.to_str().expect("a plain path");
+    let limited = format!("timeout 2 {program} timer 0.1; {objects}; true");
     let args = [
         "-f",
         "-o",
@@ -157,6 +163,26 @@ fn what_only_the_kernel_can_wait_for_is_named() {
         &limited,
     ];
     let ran = skewed(command("strace", &args), OFFSET);
-    let named = format!("{program}: a wait can't be moved (EOPNOTSUPP)");
-    assert_eq!(ran.uncovered, [named], "{ran:?}");
+    let stamps = "the stamps of a System V object can't be moved (EPERM)";
+    let mut named = [
+        format!("{program}: a wait can't be moved (EOPNOTSUPP)"),
+        format!("{objects}: {stamps}"),
+    ];
+    named.sort();
+    assert_eq!(ran.uncovered, named, "{ran:?}");
+}
+
+#[test]
+fn where_only_a_tracer_may_write_and_another_traces_it_is_named() {
+    let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
+    skewer.coverer.as_mut().expect("a vDSO").by_ptrace = true;
+    let args = ["-f", "-o", "/dev/null", "-e", "trace=none", "date", "+%s"];
+    let ran = skewed_by(command("strace", &args), &Arc::new(skewer));
+    // strace itself is covered, what it traces is not: it sees the real time, and is named.
+    ran.assert_reads("date", ran.text.trim().parse().expect("a number"), 0);
+    let named = ran
+        .uncovered
+        .iter()
+        .any(|u| u.ends_with("/date: its memory can't be changed (EPERM)"));
+    assert!(named, "{ran:?}");
 }

@@ -3,12 +3,16 @@
 mod cancel;
 mod debuggers;
 mod files;
+mod objects;
 mod readers;
+mod soak;
+mod strange;
 mod uncovered;
 mod waits;
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -144,6 +148,37 @@ fn command(program: impl AsRef<Path>, args: &[&str]) -> Command {
     let mut command = Command::new(program.as_ref());
     command.args(args);
     command
+}
+
+/// Set in the copy of a test that runs in a process of its own.
+const INNER: &str = "BELLJAR_TEST_INNER";
+
+/// Runs the test `name` of this binary alone in another process, as the user given; false in that
+/// process.
+fn in_its_own_process(module: &str, name: &str, user: Option<u32>) -> bool {
+    if std::env::var_os(INNER).is_some() {
+        return false;
+    }
+    let path = module.split_once("::").expect("a crate and a path").1;
+    let mut command = Command::new("/proc/self/exe");
+    command.args([
+        "--exact",
+        &format!("{path}::{name}"),
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    command.env(INNER, "1").current_dir("/");
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let output = command.output().expect("this test again");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    eprintln!("{text}");
+    true
 }
 
 /// Compiles a C program of `programs/`.

@@ -3,41 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 
 use super::super::super::canary::{CanaryBase, canary};
 use super::*;
 
-/// Set in the copy of this test that runs as an ordinary user.
-const INNER: &str = "BELLJAR_TEST_ORDINARY_USER";
-
-/// Runs the test `name` of this binary as nobody, unless this is that run already.
+/// Runs the test `name` as nobody, unless this is that run already.
 fn as_ordinary_user(name: &str) -> bool {
-    if std::env::var_os(INNER).is_some() || !nix::unistd::geteuid().is_root() {
-        return false;
-    }
-    let path = module_path!();
-    let path = path.split_once("::").expect("a crate and a path").1;
-    let mut command = Command::new("/proc/self/exe");
-    command.args([
-        "--exact",
-        &format!("{path}::{name}"),
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let output = command
-        .env(INNER, "1")
-        .current_dir("/")
-        .uid(65534)
-        .gid(65534)
-        .output();
-    let output = output.expect("this test as nobody");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
-    true
+    nix::unistd::geteuid().is_root() && in_its_own_process(module_path!(), name, Some(65534))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::*;
 const TIMED_OUT: i32 = libc::ETIMEDOUT;
 
 /// Every way to wait, with the answer at the end of the time.
-const WAITS: [(&str, i32); 15] = [
+const WAITS: [(&str, i32); 19] = [
     ("cond", TIMED_OUT),
     ("sem", TIMED_OUT),
     ("nanosleep", 0),
@@ -18,6 +18,10 @@ const WAITS: [(&str, i32); 15] = [
     ("raw-nanosleep", 0),
     ("timerfd", 0),
     ("timer", 0),
+    ("timerfd-cancel", 0),
+    ("tai-timer", 0),
+    ("requeue-pi", TIMED_OUT),
+    ("lock-pi2", TIMED_OUT),
     ("mq-receive", TIMED_OUT),
     ("mq-send", TIMED_OUT),
     ("mutex", TIMED_OUT),
@@ -29,7 +33,14 @@ const WAITS: [(&str, i32); 15] = [
 ];
 
 /// Waits that a signal ends with an error instead of going on.
-const BROKEN_BY_SIGNALS: [&str; 5] = ["raw-nanosleep", "bitset", "waitv", "futex-wait", "disarmed"];
+const BROKEN_BY_SIGNALS: [&str; 6] = [
+    "raw-nanosleep",
+    "bitset",
+    "waitv",
+    "futex-wait",
+    "requeue-pi",
+    "disarmed",
+];
 
 fn program(folder: &Path) -> std::path::PathBuf {
     compile(folder, "gcc", "waits.c", &["-pthread", "-lrt"])
@@ -145,5 +156,42 @@ fn what_is_wrong_is_the_kernel_s_to_say() {
         ] {
             assert_eq!(answer(&ran).0, wanted, "{how}: {ran:?}");
         }
+    }
+}
+
+#[test]
+fn an_alarm_clock_is_for_those_who_may_have_one() {
+    // CAP_WAKE_ALARM: root has it, unless its processes were stripped of it.
+    let folder = folder();
+    let program = program(folder.path());
+    let unmoved = answer(&plain(command(&program, &["timerfd-alarm", "0.4"]))).0;
+    let moved = answer(&skewed(
+        command(&program, &["timerfd-alarm", "0.4"]),
+        OFFSET,
+    ));
+    assert_eq!(moved.0, unmoved);
+    assert!(
+        unmoved != 0 || (399..30_000).contains(&moved.1),
+        "{moved:?}"
+    );
+}
+
+#[test]
+fn without_a_vdso_the_supervisor_waits_in_their_place() {
+    let folder = folder();
+    let program = program(folder.path());
+    for (how, wanted) in WAITS {
+        if how == "futex-wait" && !is_there(&program, how) {
+            continue;
+        }
+        let mut skewer = Skewer::make(OFFSET, now()).expect("the skewer");
+        skewer.coverer = None;
+        // The program takes its "now" by a function of the vDSO that nobody has patched: the same
+        // offset as an argument makes up for it.
+        let far = format!("{}.4", OFFSET);
+        let ran = skewed_by(command(&program, &[how, &far]), &Arc::new(skewer));
+        let (answer, took) = answer(&ran);
+        assert_eq!(answer, wanted, "{how}: {ran:?}");
+        assert!((390..30_000).contains(&took), "{how}: {ran:?}");
     }
 }

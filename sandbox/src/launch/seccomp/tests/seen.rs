@@ -93,6 +93,32 @@ fn what_is_seen_of_the_times_of_files() {
 }
 
 #[test]
+fn what_is_seen_of_system_v_objects() {
+    for (nr, asks, others) in [
+        (c::SYS_shmctl, [2, 13, 15], [0, 1, 3, 14]),
+        (c::SYS_msgctl, [2, 11, 13], [0, 1, 3, 12]),
+    ] {
+        for what in asks {
+            all(nr, &[1, what, 0x1000], SEEN);
+        }
+        for what in others {
+            all(nr, &[1, what, 0x1000], OK);
+        }
+    }
+    for what in [2, 18, 20] {
+        all(c::SYS_semctl, &[1, 0, what, 0x1000], SEEN);
+    }
+    for what in [0, 1, 3, 12, 16, 19] {
+        all(c::SYS_semctl, &[1, 2, what, 0x1000], OK);
+    }
+    let cookie = i64::from(crate::launch::seccomp::CLOCK_COOKIE);
+    all(c::SYS_shmctl, &[1, 2, 0x1000, 0, 0, cookie], OK);
+    // a vDSO that is moved
+    all(c::SYS_mremap, &[0x1000, 0x1000, 0x1000, 3, 0x8000], SEEN);
+    all(c::SYS_mremap, &[0x1000, 0x1000, 0x2000, 1], OK);
+}
+
+#[test]
 fn what_is_seen_of_futexes() {
     let (private, realtime) = (
         i64::from(c::FUTEX_PRIVATE_FLAG),

@@ -333,6 +333,21 @@ fn sockets_by_family_type_and_protocol() {
         OK,
     );
     walls(c::SYS_setsockopt, &[3, i64::from(c::SOL_SOCKET), 31], OK);
+    for option in [29, 35, 37, 63, 64, 65] {
+        walls(
+            c::SYS_setsockopt,
+            &[3, i64::from(c::SOL_SOCKET), option],
+            EPERM,
+        );
+        walls(c::SYS_setsockopt, &[3, 0, option], OK);
+    }
+    for request in [0x8906, 0x8907, 0x8010_8906, 0x8010_8907] {
+        walls(c::SYS_ioctl, &[3, request, 0x1000], EPERM);
+    }
+    for map in [0x2001, 0x2002, 0x2003] {
+        walls(c::SYS_arch_prctl, &[map, 0], EPERM);
+    }
+    walls(c::SYS_arch_prctl, &[0x1002, 0x1000], OK);
 }
 
 #[test]
