@@ -28,6 +28,11 @@ e2e     npm                 npm
 e2e     ccache              ccache
 e2e     cmake               cmake
 e2e     ninja               ninja-build
+e2e     dh                  debhelper
+e2e     fakeroot            fakeroot
+e2e     mksquashfs          squashfs-tools
+e2e     cpio                cpio
+e2e     zip                 zip
 e2e     /usr/lib/python3/dist-packages/pip         python3-pip
 e2e     /usr/lib/python3/dist-packages/setuptools  python3-setuptools
 e2e     /usr/lib/python3/dist-packages/wheel       python3-wheel
