@@ -152,7 +152,7 @@ def costs(rounds, work, found, names, env, missing):
                     broken.add(tool.name)
                     missing.append(f"{name} under {tool.name}: exit {done.returncode}: {last_line(done.stderr)}")
                 elif i == 0:  # the first round warms, and says when another tool hangs
-                    limit = 60 + 10 * inner[-1] if tool.name == "bare" else limit
+                    limit = 60 + 4 * inner[-1] if tool.name == "bare" else limit
                 else:
                     times[tool.name].append(inner[-1])
                     wholes[tool.name].append(whole / tool.builds)

@@ -10,6 +10,7 @@ mod evidence;
 mod evidence_folder;
 mod exit_codes;
 mod far;
+mod file_operations;
 mod file_times;
 mod leaks;
 mod lifetime;

@@ -1,8 +1,10 @@
 /* Makes random file operations in an empty folder and prints after each what the times then are, as
  * distances from its own clock: "N" for now, else seconds from the start; old absolute times as they are.
  * Times of access that the kernel itself keeps (relatime) are left out: it compares what is stored.
- * ops FOLDER SEED COUNT */
+ * What was there before the program is told as such: inputs keep their times.
+ * ops FOLDER SEED COUNT [no-atime]: reading an input may or may not renew its time of access. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +21,8 @@
 
 static uint64_t state;
 static time_t start;
+static int no_atime;
+static struct timespec begun;
 
 static unsigned pick(unsigned n) {
 	state = state * 6364136223846793005u + 1442695040888963407u;
@@ -41,7 +45,9 @@ static time_t when(void) {
 static void show(const char *what, struct timespec t) {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (labs(t.tv_sec - now.tv_sec) <= 60)
+	if (t.tv_sec >= 1000000 && what[0] == 'c' && (t.tv_sec < begun.tv_sec || (t.tv_sec == begun.tv_sec && t.tv_nsec < begun.tv_nsec)))
+		printf(" %s=input", what);
+	else if (labs(t.tv_sec - now.tv_sec) <= 60)
 		printf(" %s=N", what);
 	else
 		printf(" %s=%ld", what, (long)(t.tv_sec < 1000000 && t.tv_sec >= 0 ? t.tv_sec : t.tv_sec - start));
@@ -55,17 +61,20 @@ static void look(const char *path) {
 	else {
 		show("m", s.st_mtim);
 		show("c", s.st_ctim);
-		if (!S_ISLNK(s.st_mode))
+		if (!S_ISLNK(s.st_mode) && !no_atime)
 			show("a", s.st_atim);
 	}
 	printf("]");
 }
 
 int main(int argc, char **argv) {
-	if (argc < 4 || chdir(argv[1]) || mkdir("d", 0700))
+	if (argc < 4 || chdir(argv[1]) || (mkdir("d", 0700) && errno != EEXIST))
 		return 2;
 	state = strtoull(argv[2], 0, 10);
+	no_atime = argc > 4;
 	start = time(0);
+	/* the clock that the kernel stamps by: a file made from now on is not older */
+	clock_gettime(CLOCK_REALTIME_COARSE, &begun);
 	for (int i = atoi(argv[3]); i > 0; i--) {
 		char *a = name(), *b = name();
 		struct stat s;
@@ -89,7 +98,7 @@ int main(int argc, char **argv) {
 			rc = unlink(a);
 			break;
 		case 6:
-			rc = chmod(a, 0600 + pick(64));
+			rc = chmod(a, 0700 + pick(64));
 			break;
 		case 7:
 			rc = symlink(b, a);
