@@ -68,13 +68,13 @@ static void look(const char *path) {
 }
 
 int main(int argc, char **argv) {
+	/* the clock that the kernel stamps by: a file made from now on is not older */
+	clock_gettime(CLOCK_REALTIME_COARSE, &begun);
 	if (argc < 4 || chdir(argv[1]) || (mkdir("d", 0700) && errno != EEXIST))
 		return 2;
 	state = strtoull(argv[2], 0, 10);
 	no_atime = argc > 4;
 	start = time(0);
-	/* the clock that the kernel stamps by: a file made from now on is not older */
-	clock_gettime(CLOCK_REALTIME_COARSE, &begun);
 	for (int i = atoi(argv[3]); i > 0; i--) {
 		char *a = name(), *b = name();
 		struct stat s;
