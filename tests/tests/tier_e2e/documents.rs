@@ -97,3 +97,36 @@ fn the_queries_of_the_evidence_page_work() {
     );
     assert_eq!(printed[3], "true\n");
 }
+
+/// Each statement on the clock names tests that are there.
+#[test]
+fn the_tests_behind_the_clock_are_there() {
+    let page = read("docs/clock-proof.md");
+    let mut found = 0;
+    let statements = page
+        .lines()
+        .filter(|l| l.starts_with("| ") && l.contains(".rs`"));
+    for line in statements {
+        let tests = line
+            .trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .expect("a cell");
+        let mut source = String::new();
+        for name in tests.split('`').skip(1).step_by(2) {
+            if let Some((folder, file)) = name.split_once('/').filter(|_| name.ends_with(".rs")) {
+                let folder = match folder {
+                    "clock" => "sandbox/src/clock/tests",
+                    "e2e" => "tests/tests/tier_e2e",
+                    "userns" => "tests/tests/tier_userns",
+                    other => other,
+                };
+                source = read(&format!("{folder}/{file}"));
+            } else {
+                assert!(source.contains(&format!("fn {name}(")), "{name}: {line}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 50, "{found}");
+}
