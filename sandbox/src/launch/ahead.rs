@@ -172,6 +172,8 @@ mod tier_userns {
             // As an ordinary user, whose init is started at once.
             let _ = nix::unistd::setgid(65_534.into());
             let _ = nix::unistd::setuid(65_534.into());
+            // The change of ids made this process undumpable, which hides its children's id maps.
+            let _ = nix::sys::prctl::set_dumpable(true);
             let own = Ids {
                 uid: nix::unistd::geteuid().as_raw(),
                 gid: nix::unistd::getegid().as_raw(),
