@@ -222,9 +222,6 @@ pub fn table(log: &str, result: &Value) -> Table {
             [38, _] => "no such call",
             _ => "WRONG",
         };
-        if cell == "WRONG" {
-            eprintln!("wrong: {kind}|{line}");
-        }
         let row: &mut BTreeMap<_, _> = table.entry(call.to_owned()).or_default();
         row.insert(kind.to_owned(), cell);
     }

@@ -204,7 +204,7 @@ fn a_listener_of_its_own_is_refused_as_busy() {
     let source = belljar_tests::repository().join("sandbox/src/clock/tests/programs/filters.c");
     project.write(
         "filters.c",
-        &std::fs::read_to_string(source).expect("the program"),
+        std::fs::read_to_string(source).expect("the program"),
     );
     let script = "cc -o /tmp/filters filters.c && for how in plain errno listener; do \
         echo $how $(/tmp/filters $how /bin/echo fine); done";
@@ -247,7 +247,7 @@ fn every_program_sees_the_moved_clock_by_every_call() {
         let name = file.file_name().expect("a name");
         std::fs::copy(file, project.dir().join(name)).expect("a copy");
     }
-    project.write("all.sh", &programs.script());
+    project.write("all.sh", programs.script());
     let ran = project.belljar(["verify", "-q", "--output", "out", "--", "sh", "all.sh"]);
     let evidence = project.evidence();
     let result = evidence.document("result.json");

@@ -188,10 +188,27 @@ fn without_a_vdso_the_supervisor_waits_in_their_place() {
         skewer.coverer = None;
         // The program takes its "now" by a function of the vDSO that nobody has patched: the same
         // offset as an argument makes up for it.
-        let far = format!("{}.4", OFFSET);
+        let far = format!("{OFFSET}.4");
         let ran = skewed_by(command(&program, &[how, &far]), &Arc::new(skewer));
         let (answer, took) = answer(&ran);
         assert_eq!(answer, wanted, "{how}: {ran:?}");
         assert!((390..30_000).contains(&took), "{how}: {ran:?}");
+    }
+}
+
+/// Broken, restarted, stopped, woken, killed waits, and timers: all as without the skew.
+#[test]
+fn signals_do_what_they_do_without() {
+    let folder = folder();
+    for flags in [&["-pthread", "-lrt"][..], &["-pthread", "-lrt", "-static"]] {
+        let program = compile(folder.path(), "gcc", "behave.c", flags);
+        let moved = skewed(command(&program, &[]), OFFSET);
+        let unmoved = plain(command(&program, &[]));
+        assert_eq!(unmoved.text.lines().count(), 25, "{unmoved:?}");
+        assert_eq!(
+            (&moved.text, moved.code, &moved.uncovered[..]),
+            (&unmoved.text, Some(0), &[][..])
+        );
+        assert!(moved.counters.redirected >= 14, "{moved:?}");
     }
 }
