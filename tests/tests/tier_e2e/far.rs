@@ -1,6 +1,8 @@
 //! `--far`: a third run sixteen years ahead, reported as a time bomb, and never gating.
 
-use belljar_tests::{Project, Ran};
+use std::{process::Stdio, time::Duration};
+
+use belljar_tests::{Project, Ran, eventually};
 use serde_json::{Value, json};
 
 use crate::{small, verify};
@@ -145,4 +147,54 @@ fn a_budget_that_only_the_far_run_exceeds_is_no_time_bomb() {
     let far = far(&project);
     assert_eq!(far["outcome"], "unknown", "{far}");
     assert_eq!(project.evidence().verdict(), "reproducible");
+}
+
+/// Whoever stops belljar then is told that it was stopped, and the verdict on the pair is kept.
+#[test]
+fn an_interrupt_in_the_far_run_keeps_the_verdict_and_ends_in_130() {
+    let project = small();
+    let script = "echo built >out; [ $(date +%Y) -lt 2040 ] || sleep 60";
+    let belljar = project
+        .belljar_command(["verify", "--far", "--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("belljar starts");
+    let staged = project.dir().join("artifacts");
+    eventually(Duration::from_secs(30), || {
+        let mut below = std::fs::read_dir(&staged).into_iter().flatten().flatten();
+        below.any(|e| e.path().join("logs/c.log").exists())
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let id = belljar.id().to_string();
+    let killed = project.command("kill").args(["-INT", &id]).status();
+    assert!(killed.expect("kill starts").success());
+    let ran = Ran::from(belljar.wait_with_output().expect("belljar ends"));
+    ran.exits(130);
+    let evidence = project.evidence();
+    assert_eq!(
+        (evidence.ended_by(), evidence.verdict()),
+        ("interrupt", "reproducible"),
+        "{ran}"
+    );
+    assert_eq!(
+        far(&project),
+        json!({"outcome": "unknown", "why": "interrupted in run C"})
+    );
+    project.belljar(["explain"]).exits(0);
+}
+
+/// A call that only the far run makes is recorded, and gates as little as the rest of it.
+#[test]
+fn what_the_far_run_reaches_for_does_not_gate() {
+    let project = small();
+    let script = "echo built >out; [ $(date +%Y) -lt 2040 ] || \
+        python3 -c 'import socket; socket.socket().connect_ex((\"192.0.2.9\", 80))'";
+    let ran = verify(&project, &["--far", "--on-deny", "fail"], script);
+    ran.exits(0);
+    let records = project.evidence().text("security/egress.ndjson");
+    assert!(
+        records.contains("192.0.2.9") && records.contains("\"run\":\"c\""),
+        "{records}"
+    );
 }
