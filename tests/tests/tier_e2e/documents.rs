@@ -1,6 +1,7 @@
 //! What the documents show is what happens.
 
 use std::fs;
+use std::path::Path;
 
 use belljar_tests::{Project, Ran, check_shell_blocks, repository, run_blocks};
 
@@ -114,7 +115,10 @@ fn the_tests_behind_the_clock_are_there() {
             .expect("a cell");
         let mut source = String::new();
         for name in tests.split('`').skip(1).step_by(2) {
-            if let Some((folder, file)) = name.split_once('/').filter(|_| name.ends_with(".rs")) {
+            if let Some((folder, file)) = name
+                .split_once('/')
+                .filter(|_| Path::new(name).extension().is_some_and(|e| e == "rs"))
+            {
                 let folder = match folder {
                     "clock" => "sandbox/src/clock/tests",
                     "e2e" => "tests/tests/tier_e2e",
