@@ -1,7 +1,8 @@
 """The moved clock side by side: what it costs a build, and who sees it, under each tool.
 
 Wall time is of the one build under the moved clock, by a clock that nobody moves; CPU time of all that the tool
-and its builds used, a build: belljar and reprotest make two.
+and its builds used. belljar and reprotest make two builds: of belljar's, what run A's build used is taken off, and
+the rest is counted to run B; of reprotest's, half of the whole is.
 """
 
 import json
@@ -67,7 +68,11 @@ class Tool:
             out, err = child.communicate()
             err += f"\nended after {limit:.0f} s: it hangs"
         done = subprocess.CompletedProcess(child.args, child.returncode, out, err)
-        whole = cpu() - start
+        whole = (cpu() - start) / self.builds
+        result = tree / "artifacts/result.json"
+        if result.exists():
+            used = json.loads(result.read_text())["runs"][0]["when"]["usage"]
+            whole -= (used["user_ms"] + used["system_ms"]) / 1000
         log = tree / "artifacts/logs/b.log"
         said = log.read_text(errors="replace") if log.exists() else done.stdout
         return said, whole, done
@@ -94,7 +99,7 @@ def fetch_sandlock(cache, missing):
     return folder
 
 
-def tools(belljar, peers, missing):
+def tools(belljar, peers, rust, missing):
     """Those that are here; belljar last, so that its log is read after its run."""
     found = [Tool("bare", 1, lambda tree, script: ["sh", "-c", script], "")]
     if shutil.which("faketime"):
@@ -115,8 +120,8 @@ def tools(belljar, peers, missing):
             found.append(Tool(name, 1, lambda tree, script, ahead=ahead: [
                 "env", f"PYTHONPATH={peers}", "python3", str(HERE / "sandlock_run.py"), str(ahead), str(tree),
                 "sh", "-c", script], SANDLOCK.replace("==", " ")))
-    found.append(Tool("belljar", 2, lambda tree, script: [
-        str(belljar), "verify", "-q", "--", "sh", "-c", script], first_line([str(belljar), "--version"])))
+    found.append(Tool("belljar", 1, lambda tree, script: [
+        str(belljar), "verify", "-q", *(["--ro", str(rust)] if rust else []), "--", "sh", "-c", script], first_line([str(belljar), "--version"])))
     return found
 
 
@@ -129,12 +134,15 @@ def fresh(work, name):
     return tree
 
 
-def costs(rounds, work, found, names, env, missing):
+def costs(rounds, work, found, names, rust, env, missing):
     """The table of costs: each build under each tool, in an order that moves on by one each round."""
     rows = []
     for name in names:
         print(f"(builds {name})", file=sys.stderr)
         corpus, command = BUILDS[name]
+        shown = command
+        if corpus == "cargo" and rust:  # a PATH of belljar's own holds only toolchains that it knows
+            command = f"PATH={rust}/bin:$PATH {command}"
         script = f"set -- ; sh -c '{TIMED}' '{command}'"
         times = {tool.name: [] for tool in found}
         wholes = {tool.name: [] for tool in found}
@@ -148,20 +156,20 @@ def costs(rounds, work, found, names, env, missing):
                 said, whole, done = tool.run(fresh(work, corpus), script, env, limit)
                 inner = took(said)
                 # reprotest and belljar end with a code of their own where outputs differ
-                if not inner or (tool.builds == 1 and done.returncode != 0):
+                if not inner or (tool.name not in ("reprotest", "belljar") and done.returncode != 0):
                     broken.add(tool.name)
                     missing.append(f"{name} under {tool.name}: exit {done.returncode}: {last_line(done.stderr)}")
                 elif i == 0:  # the first round warms, and says when another tool hangs
                     limit = 60 + 4 * inner[-1] if tool.name == "bare" else limit
                 else:
                     times[tool.name].append(inner[-1])
-                    wholes[tool.name].append(whole / tool.builds)
+                    wholes[tool.name].append(whole)
         bare = times["bare"]
         for tool in found:
             mine = times[tool.name]
             if mine and bare:
                 rows.append({
-                    "build": f"{name}: `{command}`", "under": tool.name, "n": len(mine),
+                    "build": f"{name}: `{shown}`", "under": tool.name, "n": len(mine),
                     "median_s": round(statistics.median(mine), 2),
                     "ratio_of_medians": round(statistics.median(mine) / statistics.median(bare), 3),
                     "ratio_of_minima": round(min(mine) / min(bare), 3),
@@ -307,13 +315,11 @@ def prepare(work, names, cache, missing):
 def measure(options, work, belljar, peers, rust, env, missing):
     """Both tables."""
     names = list(BUILDS) if "all" in options.build else options.build or QUICK
-    found = tools(belljar, peers, missing)
+    found = [t for t in tools(belljar, peers, rust, missing) if t.name == "bare" or not options.under or t.name in options.under]
     for tool in found:
         if tool.version:
             print(f"- {tool.name}: {tool.version}")
     print()
-    if rust:
-        env = {**env, "PATH": f"{rust}/bin:{env['PATH']}"}
-    rows = {"cost": costs(options.rounds, work, found, names, env, missing)} if options.rounds else {}
+    rows = {"cost": costs(options.rounds, work, found, names, rust, env, missing)} if options.rounds else {}
     rows["coverage"] = coverage(work, found, env, missing)
     return rows
