@@ -23,7 +23,7 @@ use crate::notify::{Call, Target};
 use crate::sys::ptrace::{self, Stop};
 
 /// The kernel's own answers of a call that was broken off and is to be made again.
-pub(super) const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
 
 /// The length of a `syscall` instruction.
 pub(super) const SYSCALL: u64 = 2;
@@ -71,6 +71,19 @@ fn transiently(
     target: &Target<'_>,
     change: impl FnOnce(user_regs_struct) -> user_regs_struct,
 ) -> Result<()> {
+    seized(call, target, |registers| {
+        ptrace::set_registers(call.tid, change(registers))?;
+        Ok(0)
+    })
+}
+
+/// Takes the thread out of its notification and, if it still sleeps in the call, hands its registers
+/// to `act`, which returns the signal that the thread is to take when it is let go.
+pub(super) fn seized(
+    call: &Call,
+    target: &Target<'_>,
+    act: impl FnOnce(user_regs_struct) -> Result<i32>,
+) -> Result<()> {
     let tid = call.tid;
     ptrace::seize(tid)?;
     let still_it = target.confirm().is_ok();
@@ -84,9 +97,10 @@ fn transiently(
             let broken_off = registers.orig_rax.cast_signed() == i64::from(call.nr)
                 && RESTARTS.contains(&registers.rax.cast_signed());
             if still_it && broken_off {
-                ptrace::set_registers(tid, change(registers))?;
+                act(registers)?
+            } else {
+                0
             }
-            0
         }
     };
     ptrace::detach(tid, signal)

@@ -9,7 +9,7 @@ use nix::Result;
 use nix::errno::Errno;
 
 use super::blob::RED_ZONE;
-use super::redirect::{RESTARTS, SYSCALL};
+use super::redirect::{SYSCALL, seized};
 use crate::notify::{Call, Target};
 use crate::sys::ptrace::{self, Stop};
 
@@ -27,26 +27,9 @@ pub(super) fn step(
     words: Option<(usize, [u64; 4])>,
     after: impl FnOnce(i32) -> Result<()>,
 ) -> Result<()> {
-    let tid = call.tid;
-    ptrace::seize(tid)?;
-    let still_it = target.confirm().is_ok();
-    ptrace::interrupt(tid)?;
-    let signal = match ptrace::wait(tid)? {
-        Stop::Gone => return Ok(()),
-        Stop::Signal(signal) => signal,
-        Stop::Call => 0,
-        Stop::Interrupted => {
-            let before = ptrace::registers(tid)?;
-            let broken_off = before.orig_rax.cast_signed() == i64::from(call.nr)
-                && RESTARTS.contains(&before.rax.cast_signed());
-            if still_it && broken_off {
-                make(call, before, args, words, after)?
-            } else {
-                0
-            }
-        }
-    };
-    ptrace::detach(tid, signal)
+    seized(call, target, |before| {
+        make(call, before, args, words, after)
+    })
 }
 
 /// Lets the stopped thread make its call; returns the signal that it is to take when it is let go.

@@ -1,40 +1,34 @@
 //! Init: pid 1 inside. Builds the walls that belong to the outer user namespace, starts the
 //! build, then reaps and forwards signals, holding nothing but its socket.
 
+mod namespaces;
+mod serve;
+
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
-use belljar_model::{Layer, LayerReport, State, Streams};
+use belljar_model::{LayerReport, Streams};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, sethostname};
+use nix::unistd::Pid;
 
 use super::boot;
 use super::build::{self, BuildSide};
 use super::ids::Mapping;
-use super::layers::{groups, missing};
 use super::orders::Orders;
 use super::root;
 use super::trees::Trees;
-use super::wire::{Channel, FromInit, ToInit};
+use super::wire::{Channel, FromInit};
 use super::workspace;
 use crate::SetupError;
 use crate::error::At;
 use crate::observe::NameSocket;
-use crate::sys::link::loopback_up;
-use crate::sys::process::{
-    Cloned, clone_process, close_number, die_with_parent, exit_now, set_domain_name,
-};
-
-/// The host name inside, everywhere.
-const HOST_NAME: &str = "belljar";
+use crate::sys::process::{Cloned, clone_process, die_with_parent, exit_now};
 
 /// What the command line of pid 1 says, everywhere.
 const INIT_NAME: &str = "belljar-init";
@@ -79,7 +73,7 @@ pub(super) fn run(start: Start) -> ! {
     let code = match set_up(start) {
         Ok((job, ready)) => {
             drop(report);
-            serve(job, &ready)
+            serve::serve(job, &ready)
         }
         Err(error) => {
             let _ = report.map(|channel| channel.send(&FromInit::Failed(error)));
@@ -109,7 +103,7 @@ struct Ready {
 
 fn set_up(start: Start) -> Result<(Job, Ready), SetupError> {
     become_builder(&start)?;
-    let mut layers = namespaces()?;
+    let mut layers = namespaces::namespaces()?;
     let names = NameSocket::open().map_err(|e| {
         let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         SetupError::new("open the sandbox's name socket", errno)
@@ -139,7 +133,7 @@ fn set_up(start: Start) -> Result<(Job, Ready), SetupError> {
     wait_for_launcher(&job.ready, step)?;
     still_held(&job.ready, step)?;
     let written = workspace::mount(&job.orders, &taken)?;
-    layers.extend(limits(&job)?);
+    layers.extend(namespaces::limits(&job)?);
     layers.sort_by_key(|l| l.layer);
 
     let terminal = match job.orders.streams {
@@ -263,62 +257,6 @@ fn still_held(ready: &OwnedFd, step: &'static str) -> Result<(), SetupError> {
     }
 }
 
-/// Names and loopback: what the namespaces hold whatever is run in them.
-fn namespaces() -> Result<Vec<LayerReport>, SetupError> {
-    sethostname(HOST_NAME).step("set the host name")?;
-    set_domain_name("(none)").step("set the domain name")?;
-    loopback_up().step("bring the loopback device up")?;
-    Ok(vec![
-        LayerReport::full(Layer::UserNamespace, "two, the build's owns nothing"),
-        LayerReport::full(Layer::MountNamespace, "own"),
-        LayerReport::full(Layer::PidNamespace, "own"),
-        LayerReport::full(Layer::NetNamespace, "own, loopback only"),
-        LayerReport::full(Layer::IpcNamespace, "own"),
-        LayerReport::full(Layer::UtsNamespace, "own"),
-    ])
-}
-
-/// Clocks and limits, for which the new `/proc` and `/sys` have to be there.
-fn limits(job: &Job) -> Result<Vec<LayerReport>, SetupError> {
-    let cgroup = match unshare(CloneFlags::CLONE_NEWCGROUP) {
-        Ok(()) => match super::cgroup::view::show(&job.orders.budgets) {
-            Ok(()) => LayerReport::full(Layer::CgroupNamespace, "own"),
-            Err(e) => LayerReport {
-                state: State::Partial,
-                wanted: "own, shown".into(),
-                why: Some(e.to_string()),
-                ..LayerReport::full(Layer::CgroupNamespace, "own, not shown")
-            },
-        },
-        Err(e) => missing(
-            Layer::CgroupNamespace,
-            "own",
-            format!("unshare: {e:?}"),
-            None,
-        ),
-    };
-    // One further user namespace, the build's; none below that.
-    fs::write("/proc/sys/user/max_user_namespaces", "1").step("forbid further user namespaces")?;
-    let time = match boot::time_namespace(job.orders.offset_s) {
-        Ok(()) => LayerReport::full(Layer::TimeNamespace, "own"),
-        Err(e) => missing(
-            Layer::TimeNamespace,
-            "own",
-            e.to_string(),
-            Some("use a kernel with CONFIG_TIME_NS"),
-        ),
-    };
-    let further = nix::unistd::getgroups().step("count the supplementary groups")?;
-    let own = nix::unistd::getegid();
-    let further = further.iter().filter(|g| **g != own).count();
-    Ok(vec![
-        cgroup,
-        time,
-        groups(job.mapping.privileged, further),
-        job.scheduling.clone(),
-    ])
-}
-
 /// A pseudo-terminal of the sandbox's own instance.
 fn open_terminal() -> Result<(OwnedFd, OwnedFd), SetupError> {
     let step = "open a terminal inside";
@@ -396,77 +334,6 @@ fn wait_for(pipe: &OwnedFd, signals: &SignalFd, buf: &mut [u8]) -> Result<bool, 
         }
         if fds[1].any() == Some(true) {
             return Ok(false);
-        }
-    }
-}
-
-/// Reaps until the build's first process ends, reports its status, and returns init's exit code.
-/// The end of init ends every process inside.
-fn serve(job: Job, ready: &Ready) -> i32 {
-    let Job { channel, build, .. } = job;
-    // Until the build's table is its own, nothing of it may be closed here; from then on nothing
-    // of it may be held here.
-    if wait_for(&ready.told, &ready.signals, &mut [0]).unwrap_or(false) {
-        for fd in 0..3 {
-            let _ = close_number(fd);
-        }
-    }
-    drop(build);
-    if confine().is_err() {
-        return 1;
-    }
-    loop {
-        let mut fds = [
-            PollFd::new(channel.0.as_fd(), PollFlags::POLLIN),
-            PollFd::new(ready.signals.as_fd(), PollFlags::POLLIN),
-        ];
-        if !matches!(poll(&mut fds, PollTimeout::NONE), Ok(_) | Err(Errno::EINTR)) {
-            return 1;
-        }
-        let (asked, child) = (fds[0].any() == Some(true), fds[1].any() == Some(true));
-        if child {
-            while let Ok(Some(_)) = ready.signals.read_signal() {}
-            if let Some(status) = reap(ready.build) {
-                let _ = channel.send(&FromInit::Ended { status });
-                return 0;
-            }
-        }
-        if asked {
-            match channel.receive::<ToInit>() {
-                Ok(Some((ToInit::Signal(number), _))) => {
-                    if let Ok(signal) = Signal::try_from(number) {
-                        let group = Pid::from_raw(-ready.build.as_raw());
-                        let _ = kill(group, signal);
-                        // What has stopped itself would not hear it.
-                        let _ = kill(group, Signal::SIGCONT);
-                    }
-                }
-                // The supervisor is gone: so is the reason for the build to run.
-                Ok(None) | Err(_) => return 1,
-            }
-        }
-    }
-}
-
-/// Init needs nothing from here on but to wait, to signal and to say how it ended.
-fn confine() -> Result<(), SetupError> {
-    super::caps::drop_all()?;
-    nix::sys::prctl::set_dumpable(false).step("close init to the build")?;
-    super::seccomp::install_init().step("install the seccomp filter of init")
-}
-
-/// Reaps what has ended; the raw wait status of `build` if it was among it.
-fn reap(build: Pid) -> Option<i32> {
-    let mut ended = None;
-    loop {
-        match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == build => ended = Some(code << 8),
-            Ok(WaitStatus::Signaled(pid, signal, core)) if pid == build => {
-                ended = Some(signal as i32 | if core { 0x80 } else { 0 });
-            }
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return ended,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return ended,
         }
     }
 }

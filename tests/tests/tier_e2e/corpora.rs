@@ -77,7 +77,7 @@ programs! {
     hostname_as_a_package: Corpus("hostname"), packages!(), ["hostname_3.23+nmu1_amd64.deb"],
         leak "touch made; date -r made +%j >leak";
     ncompress_as_a_package: Corpus("ncompress"), packages!(), ["ncompress_4.2.4.6-6_amd64.deb"],
-        leak "gzip -c <configure-none >leak.gz 2>/dev/null || { echo x >made; gzip -k made; mv made.gz leak.gz; }";
+        leak "echo x >made; gzip -k made; mv made.gz leak.gz";
     figlet_as_a_package: Corpus("figlet"), packages!(), ["figlet_2.2.5-3_amd64.deb"],
         leak "touch made; ls -l --time-style=+%d made >leak";
     cowsay_as_a_package: Corpus("cowsay"), packages!(), ["cowsay_3.03+dfsg2-8_all.deb"],

@@ -16,6 +16,13 @@ fn assert_shows_time(ran: &Ran, offset: i64) {
     );
 }
 
+/// A program of this folder under strace, under the moved clock.
+fn traced(program: &str, how: &str, seconds: &str) -> Ran {
+    let strace = ["-f", "-o", "/dev/null", "-e", "trace=none"];
+    let args: Vec<_> = strace.into_iter().chain([program, how, seconds]).collect();
+    skewed(command("strace", &args), OFFSET)
+}
+
 #[test]
 fn strace_traces_and_what_it_traces_sees_the_clock() {
     for filter in ["trace=none", "trace=clock_gettime", "trace=all"] {
@@ -94,17 +101,7 @@ fn waits_of_traced_threads_end_in_time() {
         ("waitv", timed_out),
         ("requeue-pi", timed_out),
     ] {
-        let args = [
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=none",
-            program,
-            how,
-            "0.4",
-        ];
-        let ran = skewed(command("strace", &args), OFFSET);
+        let ran = traced(program, how, "0.4");
         assert_eq!(
             (ran.code, &ran.uncovered[..]),
             (Some(0), &[][..]),
@@ -123,17 +120,7 @@ fn a_traced_wait_is_woken() {
     let program = compile(folder.path(), "gcc", "waits.c", &["-pthread", "-lrt"]);
     let program = program.to_str().expect("a plain path");
     for how in ["woken", "woken-waitv"] {
-        let args = [
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=none",
-            program,
-            how,
-            "1",
-        ];
-        let ran = skewed(command("strace", &args), OFFSET);
+        let ran = traced(program, how, "1");
         // The word has changed: the kernel says so, as to a thread that comes too late to sleep.
         assert!(ran.text.starts_with("11 "), "EAGAIN: {ran:?}");
         assert_eq!(
