@@ -11,10 +11,12 @@ mod clean;
 mod clock;
 mod difference;
 mod digest;
+pub mod door;
 mod egress;
 mod layer;
 mod manifest;
 mod plan;
+mod policy;
 mod result;
 mod text;
 mod verdict;
@@ -25,15 +27,16 @@ pub use clock::{Skew, SkewError, Window, auto_offset, far_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};
 pub use digest::{Blake3, DigestError, Sha256};
 pub use egress::{
-    Ask, Class, EgressRecord, EgressVerdict, EgressWhen, Layer as EgressLayer, Probe, ProbeCount,
-    Proc, Reason, SecurityManifest, SelfTest, SeqRange,
+    Ask, Bytes, Class, EgressRecord, EgressVerdict, EgressWhen, Exchange, Layer as EgressLayer,
+    Probe, ProbeCount, Proc, Reason, SecurityManifest, SelfTest, SeqRange,
 };
 pub use layer::{DoctorDoc, DoctorFailure, Layer, LayerReport, State};
 pub use manifest::{Entry, EntryKind, EntryWhen, Manifest, Scratch};
 pub use plan::{
-    Allow, Budgets, CacheKind, Clock, EnvValue, FileRule, OnDeny, Outputs, Plan, Source, Streams,
+    Budgets, CacheKind, Clock, EnvValue, FileRule, OnDeny, Outputs, Plan, Source, Streams,
     WorkspaceWish,
 };
+pub use policy::{Credential, EgressLimits, Fetch, Policy, Rule, Scheme, Tls};
 pub use result::{
     BudgetReport, ClockReport, Counts, FarOutcome, FarReport, Label, ReportDoc, ResultDoc,
     ResultWhen, RunReport, RunWhen, Tool, Usage, Variations,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Layer, OsText, Sha256, Skew};
+use crate::{Layer, OsText, Policy, Sha256, Skew};
 
 /// What is to be run and under which walls. After it is made nothing reads a flag, the
 /// environment or the configuration.
@@ -30,8 +30,8 @@ pub struct Plan {
     pub caches: Vec<CacheKind>,
     /// What counts as output.
     pub outputs: Outputs,
-    /// Destinations that the build may reach; empty: nothing leaves.
-    pub allow: Vec<Allow>,
+    /// What of the network the build may reach.
+    pub egress: Policy,
     /// Whether an external denial gates.
     pub on_deny: OnDeny,
     /// Layers required beyond the default ones, with the level asked (`landlock=6`).
@@ -199,16 +199,6 @@ pub struct Outputs {
     pub allow_empty: bool,
     /// mtimes gate.
     pub strict_mtime: bool,
-}
-
-/// A destination that the build may reach.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Allow {
-    /// Host name, lower case, or `*.suffix`.
-    pub host: String,
-    /// Port.
-    pub port: u16,
 }
 
 /// What an external denial does.

@@ -21,7 +21,7 @@ pub fn plan() -> Plan {
         files: vec![],
         caches: vec![],
         outputs: Outputs::default(),
-        allow: vec![],
+        egress: belljar_model::Policy::default(),
         on_deny: OnDeny::Record,
         require: BTreeMap::new(),
         budgets: Budgets::default(),
@@ -281,6 +281,7 @@ pub fn record(run: Label, class: Class) -> EgressRecord {
             host: "192.0.2.1".into(),
             port: 443,
         },
+        exchange: belljar_model::Exchange::default(),
         proc: Proc {
             comm: "curl".into(),
             exe: "/usr/bin/curl".into(),
@@ -297,6 +298,10 @@ pub fn record(run: Label, class: Class) -> EgressRecord {
             ts: "2024-01-01T00:00:00Z".into(),
             since_start_ns: 5,
             pid: 7,
+            answers: vec![],
+            dialled: None,
+            bytes: None,
+            took_us: None,
         },
     }
 }

@@ -9,7 +9,7 @@ mod summary;
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Allow, Class, EgressRecord, LayerReport, OnDeny, Plan, ProbeCount, SecurityManifest, SelfTest,
+    Class, EgressRecord, LayerReport, OnDeny, Plan, ProbeCount, SecurityManifest, SelfTest,
     SeqRange, Sha256, Tool,
 };
 use serde::Serialize;
@@ -77,21 +77,20 @@ fn ndjson(records: &[EgressRecord]) -> Vec<u8> {
 
 /// The policy as it was used, defaults included.
 #[derive(Serialize)]
-struct Policy<'a> {
+struct Used<'a> {
     schema: &'static str,
     /// What no rule names.
     default: &'static str,
     on_deny: OnDeny,
-    #[serde(skip_serializing_if = "<[Allow]>::is_empty")]
-    allow: &'a [Allow],
+    egress: &'a belljar_model::Policy,
 }
 
 fn policy(plan: &Plan) -> Vec<u8> {
-    let policy = Policy {
+    let policy = Used {
         schema: "belljar.policy/1",
         default: "deny",
         on_deny: plan.on_deny,
-        allow: &plan.allow,
+        egress: &plan.egress,
     };
     toml::to_string(&policy).unwrap_or_default().into_bytes()
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Allow, Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, CleanDoc, Clock,
-    ClockReport, Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc,
-    DoctorFailure, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind,
-    EntryWhen, EnvValue, FarOutcome, FarReport, FileRule, Label, Layer, LayerReport, Leftover,
-    LeftoverKind, Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region,
-    ReportDoc, ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest,
-    SeqRange, Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict,
-    Window, WorkspaceWish,
+    Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, CleanDoc, Clock, ClockReport,
+    Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc, DoctorFailure,
+    EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen,
+    EnvValue, FarOutcome, FarReport, FileRule, Label, Layer, LayerReport, Leftover, LeftoverKind,
+    Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region, ReportDoc,
+    ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest, SeqRange,
+    Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict, Window,
+    WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -62,10 +62,22 @@ fn plan() -> Plan {
             globs: vec!["out/**".into()],
             ..Outputs::default()
         },
-        allow: vec![Allow {
-            host: "files.example".into(),
-            port: 443,
-        }],
+        egress: belljar_model::Policy {
+            allow: vec![belljar_model::Rule {
+                host: "files.example".into(),
+                ports: vec![443],
+                methods: vec!["GET".into()],
+                paths: vec![],
+                addresses: vec![],
+                tls: belljar_model::Tls::Tunnel,
+                raw: false,
+                websocket: false,
+                max_up: 1024,
+                max_down: None,
+                reason: Some("why".into()),
+            }],
+            ..belljar_model::Policy::default()
+        },
         on_deny: OnDeny::Fail,
         require: BTreeMap::from([(Layer::Landlock, Some("6".into())), (Layer::Cgroup, None)]),
         budgets: Budgets {
@@ -275,6 +287,7 @@ fn egress() -> EgressRecord {
             host: "192.0.2.1".into(),
             port: 443,
         },
+        exchange: belljar_model::Exchange::default(),
         proc: Proc {
             comm: "curl".into(),
             exe: "/usr/bin/curl".into(),
@@ -291,6 +304,10 @@ fn egress() -> EgressRecord {
             ts: "2024-01-01T00:00:00Z".into(),
             since_start_ns: 5,
             pid: 7,
+            answers: vec![],
+            dialled: None,
+            bytes: None,
+            took_us: None,
         },
     }
 }

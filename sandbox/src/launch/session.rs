@@ -165,7 +165,7 @@ impl<'a> Session<'a> {
         if let Some(terminal) = &terminal {
             terminal.make_raw();
         }
-        let egress = Egress::new(label, self.plan.allow.clone(), self.host.home.as_deref());
+        let egress = Egress::new(label, self.host.home.as_deref());
         let supervisor = Supervisor::new(
             self.plan,
             label,

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use belljar_model::{
-    Allow, Ask, Class, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, Label, OsText, Reason,
+    Ask, Class, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, Exchange, Label, OsText,
+    Reason,
 };
 
 use super::classify::Judged;
@@ -35,7 +36,6 @@ pub(crate) struct Sight<'a> {
 #[derive(Debug)]
 pub(crate) struct Log {
     run: Label,
-    allow: Vec<Allow>,
     begun: OnceLock<Instant>,
     inner: Mutex<Inner>,
 }
@@ -84,10 +84,9 @@ impl Inner {
 
 impl Log {
     /// An empty log, which keeps nothing yet.
-    pub(crate) fn new(run: Label, allow: Vec<Allow>) -> Self {
+    pub(crate) fn new(run: Label) -> Self {
         Self {
             run,
-            allow,
             begun: OnceLock::new(),
             inner: Mutex::default(),
         }
@@ -142,6 +141,10 @@ impl Log {
                 ts: jiff::Timestamp::now().to_string(),
                 since_start_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
                 pid: sight.known.map_or(0, |k| k.pid),
+                answers: Vec::new(),
+                dialled: None,
+                bytes: None,
+                took_us: None,
             },
             known: sight.known.cloned(),
         });
@@ -186,11 +189,6 @@ impl Log {
         {
             return None;
         }
-        if self.allow.iter().any(|rule| covers(rule, host)) {
-            return Some(format!(
-                "a rule allows {host}, and this version can't let it through yet: use `--cache` or vendor what is needed"
-            ));
-        }
         Some(format!(
             "needs {host}: use `--cache`, `--allow {host}` or `belljar lock`"
         ))
@@ -216,6 +214,7 @@ impl Log {
                 reason: kept.judged.reason,
                 class: kept.judged.class,
                 ask: kept.ask,
+                exchange: Exchange::default(),
                 proc,
                 racy: kept.racy,
                 repeated: kept.repeated,
@@ -228,18 +227,6 @@ impl Log {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether a rule names this host.
-fn covers(rule: &Allow, host: &OsText) -> bool {
-    let host = host.as_bytes();
-    match rule.host.strip_prefix("*.") {
-        // A suffix counts by whole labels, and not for the bare name.
-        Some(suffix) => host
-            .strip_suffix(suffix.as_bytes())
-            .is_some_and(|rest| rest.len() > 1 && rest.ends_with(b".")),
-        None => host == rule.host.as_bytes(),
     }
 }
 
@@ -269,7 +256,7 @@ mod tests {
 
     #[test]
     fn numbers_begin_with_the_command_and_have_no_gap() {
-        let log = Log::new(Label::A, vec![]);
+        let log = Log::new(Label::A);
         see(&log, "self.test");
         log.begin();
         see(&log, "a.example");
@@ -286,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_lost_by_number() {
-        let log = Log::new(Label::B, vec![]);
+        let log = Log::new(Label::B);
         log.begin();
         for _ in 0..MOST + 3 {
             see(&log, "a.example");
@@ -298,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_never_gates_is_counted_with_the_first_of_its_kind() {
-        let log = Log::new(Label::A, vec![]);
+        let log = Log::new(Label::A);
         log.begin();
         let me = i32::try_from(std::process::id()).unwrap();
         let known = super::super::identify::Processes::default()
@@ -342,19 +329,9 @@ mod tests {
 
     #[test]
     fn the_first_refusal_of_a_host_says_what_to_do() {
-        let rule = |host: &str| Allow {
-            host: host.into(),
-            port: 443,
-        };
-        let log = Log::new(Label::A, vec![rule("*.ok.example"), rule("one.example")]);
+        let log = Log::new(Label::A);
         log.begin();
-        for host in [
-            "x.example",
-            "x.example",
-            "a.ok.example",
-            "ok.example",
-            "one.example",
-        ] {
+        for host in ["x.example", "x.example", "ok.example"] {
             see(&log, host);
         }
         let hints: Vec<_> = log.take(|_| None).0.into_iter().map(|r| r.hint).collect();
@@ -363,26 +340,12 @@ mod tests {
                 "needs {h}: use `--cache`, `--allow {h}` or `belljar lock`"
             ))
         };
-        assert_eq!(hints[0], needs("x.example"));
-        assert_eq!(hints[1], None);
-        assert!(
-            hints[2]
-                .as_ref()
-                .unwrap()
-                .starts_with("a rule allows a.ok.example")
-        );
-        assert_eq!(hints[3], needs("ok.example"));
-        assert!(
-            hints[4]
-                .as_ref()
-                .unwrap()
-                .starts_with("a rule allows one.example")
-        );
+        assert_eq!(hints, [needs("x.example"), None, needs("ok.example")]);
     }
 
     #[test]
     fn no_hint_repeats_what_is_no_host_name() {
-        let log = Log::new(Label::A, vec![]);
+        let log = Log::new(Label::A);
         log.begin();
         see(&log, "`rm -r x`.example");
         assert_eq!(log.take(|_| None).0[0].hint, None);
@@ -390,7 +353,7 @@ mod tests {
 
     #[test]
     fn two_halves_of_a_question_are_one_attempt() {
-        let log = Log::new(Label::A, vec![]);
+        let log = Log::new(Label::A);
         let (x, y) = ("x.example".into(), "y.example".into());
         let asked = [
             (1, &x, 1),

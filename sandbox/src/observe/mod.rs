@@ -30,9 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use belljar_model::{
-    Allow, Ask, Class, EgressLayer, EgressRecord, EgressVerdict, Label, Probe, Reason,
-};
+use belljar_model::{Ask, Class, EgressLayer, EgressRecord, EgressVerdict, Label, Probe, Reason};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 pub(crate) use address::{Destination, LONGEST, parse, parse_as_inet};
@@ -88,9 +86,9 @@ pub(crate) struct Named {
 impl Egress {
     /// Begins with the probes, which are not recorded. `home` is the caller's, which no record
     /// names.
-    pub fn new(run: Label, allow: Vec<Allow>, home: Option<&Path>) -> Arc<Self> {
+    pub fn new(run: Label, home: Option<&Path>) -> Arc<Self> {
         Arc::new(Self {
-            log: Arc::new(Log::new(run, allow)),
+            log: Arc::new(Log::new(run)),
             processes: Processes::new(home),
             askers: Arc::default(),
             names: Mutex::default(),

@@ -60,7 +60,7 @@ fn lines(egress: &Egress) -> String {
 #[test]
 fn queries_are_answered_and_recorded_with_their_process() {
     let text = in_own_network(|| {
-        let egress = Egress::new(Label::A, vec![], None);
+        let egress = Egress::new(Label::A, None);
         egress.begin_command();
         egress.serve_names(NameSocket::open().unwrap()).unwrap();
         let (known, stranger) = (client(), client());
@@ -113,7 +113,7 @@ fn queries_are_answered_and_recorded_with_their_process() {
 #[test]
 fn queries_that_found_no_room_are_counted_as_lost() {
     let text = in_own_network(|| {
-        let egress = Egress::new(Label::A, vec![], None);
+        let egress = Egress::new(Label::A, None);
         egress.begin_command();
         let socket = NameSocket::open().unwrap();
         let client = client();
@@ -134,7 +134,7 @@ fn queries_that_found_no_room_are_counted_as_lost() {
 
 #[test]
 fn nothing_is_recorded_before_the_command() {
-    let egress = Egress::new(Label::A, vec![], None);
+    let egress = Egress::new(Label::A, None);
     assert_eq!(egress.rehearsed(), 0);
     assert!(!egress.is_recording());
     assert_eq!(egress.rehearsed(), 1);

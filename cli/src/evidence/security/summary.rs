@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use belljar_model::{
-    Class, EgressRecord, EgressVerdict, Label, LayerReport, OnDeny, OsText, Plan, Reason, SelfTest,
-    State,
+    Class, EgressRecord, EgressVerdict, Label, LayerReport, OnDeny, OsText, Plan, Reason, Rule,
+    SelfTest, State,
 };
 
 /// Longer pages are cut off by the services that show them.
@@ -86,23 +86,30 @@ fn headline(out: &mut String, records: &[EgressRecord], on_deny: OnDeny, lost: u
 }
 
 fn policy(out: &mut String, plan: &Plan) {
-    if plan.allow.is_empty() {
+    if !plan.egress.opens() {
         line(out, format_args!("Policy: deny everything.\n"));
         return;
     }
     let mut rules: Vec<_> = plan
+        .egress
         .allow
         .iter()
         .take(MAX_RULES)
-        .map(|rule| code(&format!("{}:{}", rule.host, rule.port)))
+        .map(|rule| code(&named(rule)))
         .collect();
-    if plan.allow.len() > MAX_RULES {
-        rules.push(format!("and {} more", plan.allow.len() - MAX_RULES));
+    if plan.egress.allow.len() > MAX_RULES {
+        rules.push(format!("and {} more", plan.egress.allow.len() - MAX_RULES));
     }
     line(
         out,
         format_args!("Policy: deny everything but {}.\n", rules.join(", ")),
     );
+}
+
+/// A rule as the command line would have it.
+fn named(rule: &Rule) -> String {
+    let ports: Vec<_> = rule.ports.iter().map(u16::to_string).collect();
+    format!("{}:{}", rule.host, ports.join(","))
 }
 
 /// What the records of one destination and program have in common.

@@ -1,7 +1,8 @@
 //! Snapshots of the folder, and proof that no name breaks out of the page.
 
 use belljar_model::{
-    Ask, EgressLayer, EgressVerdict, EgressWhen, Label, Layer, OsText, Probe, Proc, Reason,
+    Ask, EgressLayer, EgressVerdict, EgressWhen, Label, Layer, OsText, Policy, Probe, Proc, Reason,
+    Rule, Tls,
 };
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -24,6 +25,7 @@ fn record(run: Label, seq: u64, host: &[u8], exe: &[u8], class: Class) -> Egress
             host: host.into(),
             port: 53,
         },
+        exchange: belljar_model::Exchange::default(),
         proc: Proc {
             comm: "curl".into(),
             exe: exe.into(),
@@ -40,13 +42,20 @@ fn record(run: Label, seq: u64, host: &[u8], exe: &[u8], class: Class) -> Egress
             ts: "2026-01-02T03:04:05Z".into(),
             since_start_ns: 1,
             pid: 7,
+            answers: vec![],
+            dialled: None,
+            bytes: None,
+            took_us: None,
         },
     }
 }
 
-fn plan(on_deny: OnDeny, allow: Vec<Allow>) -> Plan {
+fn plan(on_deny: OnDeny, allow: Vec<Rule>) -> Plan {
     Plan {
-        allow,
+        egress: Policy {
+            allow,
+            ..Policy::default()
+        },
         on_deny,
         ..super::super::samples::plan()
     }
@@ -110,9 +119,18 @@ fn busy() -> BTreeMap<String, Vec<u8>> {
             Class::External,
         ),
     ];
-    let allow = vec![Allow {
+    let allow = vec![Rule {
         host: "*.mirror.example".into(),
-        port: 443,
+        ports: vec![443],
+        methods: vec!["GET".into()],
+        paths: vec![],
+        addresses: vec![],
+        tls: Tls::Tunnel,
+        raw: false,
+        websocket: false,
+        max_up: 1024,
+        max_down: None,
+        reason: Some("why".into()),
     }];
     render(
         &records,

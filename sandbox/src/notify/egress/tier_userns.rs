@@ -39,7 +39,7 @@ fn watch(script: &str) -> (String, Vec<EgressRecord>) {
 }
 
 fn watch_all(script: &str) -> (String, EgressLog) {
-    let egress = Egress::new(Label::A, vec![], None);
+    let egress = Egress::new(Label::A, None);
     egress.begin_command();
     let script = format!(
         "my ($connect, $sendto, $sendmsg, $sendmmsg) = ({}, {}, {}, {});\n{PRELUDE}\n{script}",

@@ -1,0 +1,6 @@
+//! The one door of the sandbox: a proxy that denies what no rule allows, and says so.
+//!
+//! It runs as a process of its own, outside the sandbox's network, confined by the caller
+//! (`sandbox::launch`), and is reached by listeners that were made inside. It must not know how it is
+//! confined or which process asks: it is given sockets, and tells its decisions.
+#![forbid(unsafe_code)]
