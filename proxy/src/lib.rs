@@ -3,4 +3,13 @@
 //! It runs as a process of its own, outside the sandbox's network, confined by the caller
 //! (`sandbox::launch`), and is reached by listeners that were made inside. It must not know how it is
 //! confined or which process asks: it is given sockets, and tells its decisions.
+//!
+//! [`prepare`] reads all it needs of the host; [`serve`] opens no file any more.
 #![forbid(unsafe_code)]
+
+pub mod log;
+mod server;
+mod setup;
+
+pub use server::serve;
+pub use setup::{Doors, Host, Prepared, ProxyError, Role, Setup, prepare};

@@ -1,0 +1,164 @@
+//! What the proxy is given, and what it reads of the host before it is confined.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
+use belljar_model::Policy;
+
+/// All that the proxy is told.
+#[derive(Debug)]
+pub struct Setup {
+    /// The policy, frozen.
+    pub policy: Policy,
+    /// Whom requests are answered by.
+    pub role: Role,
+    /// What of the host the outside is found by.
+    pub host: Host,
+}
+
+/// Whom requests are answered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The destinations.
+    Live,
+    /// The destinations, and what they answer is recorded.
+    Record,
+    /// The recording; nothing is dialled.
+    Replay,
+    /// The destinations, whatever the policy says as long as they are public.
+    Learn,
+}
+
+impl Role {
+    /// Whether anything is dialled.
+    pub fn dials(self) -> bool {
+        self != Self::Replay
+    }
+}
+
+/// What of the host the outside is found by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// The text of `resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+    /// The text of the hosts file.
+    pub hosts: Vec<u8>,
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in both spellings, as far as they are set. Their
+    /// values may hold passwords.
+    pub variables: BTreeMap<String, String>,
+    /// Addresses of the machine's own interfaces.
+    pub own: Vec<IpAddr>,
+}
+
+/// No configuration file of the host is read further.
+const LONGEST_FILE: u64 = 1 << 20;
+/// The variables of the host that name an upstream proxy; the lower-case spellings count as well.
+const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+impl Host {
+    /// Reads them: `resolv.conf` and the hosts file, this process's variables, the machine's
+    /// interfaces. A file that is not there is an empty one.
+    pub fn read() -> Result<Self, ProxyError> {
+        let variables = VARIABLES
+            .iter()
+            .flat_map(|name| [name.to_ascii_lowercase(), (*name).to_owned()])
+            .filter_map(|name| {
+                let value = std::env::var(&name).ok()?;
+                (!value.is_empty()).then_some((name, value))
+            })
+            .collect();
+        let own = nix::ifaddrs::getifaddrs()
+            .map_err(|errno| {
+                ProxyError::new(
+                    format!("can't list the addresses of this machine: {errno}"),
+                    "allow this process to open a netlink socket",
+                )
+            })?
+            .filter_map(|interface| {
+                let address = interface.address?;
+                if let Some(v4) = address.as_sockaddr_in() {
+                    return Some(IpAddr::V4(v4.ip()));
+                }
+                address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()))
+            })
+            .collect();
+        Ok(Self {
+            resolv_conf: text("/etc/resolv.conf")?,
+            hosts: text("/etc/hosts")?,
+            variables,
+            own,
+        })
+    }
+}
+
+fn text(path: &str) -> Result<Vec<u8>, ProxyError> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(text),
+        Err(e) => Err(ProxyError::new(
+            format!("can't read {path}: {e}"),
+            "make it readable: names are looked up by it",
+        )),
+    }
+}
+
+/// The listeners, made inside the sandbox.
+#[derive(Debug)]
+pub struct Doors {
+    /// The name server, by datagrams.
+    pub dns_udp: UdpSocket,
+    /// The name server, by connections.
+    pub dns_tcp: TcpListener,
+    /// `CONNECT` and absolute-form requests.
+    pub http: TcpListener,
+    /// SOCKS5.
+    pub socks: TcpListener,
+    /// Where programs arrive that know no proxy, by port.
+    pub ports: Vec<(u16, TcpListener)>,
+}
+
+/// Why there can be no proxy.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct ProxyError {
+    /// What was tried, on what, and why it failed.
+    pub why: String,
+    /// The one thing to do next.
+    pub hint: Option<String>,
+}
+
+impl ProxyError {
+    /// From a sentence and what to do.
+    pub fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            hint: Some(hint.into()),
+        }
+    }
+}
+
+/// A proxy that needs nothing of the host's files any more.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) setup: Setup,
+    pub(crate) authority_pem: Option<String>,
+}
+
+impl Prepared {
+    /// The certificate (PEM) of the run's own authority, where TLS is opened.
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.authority_pem.as_deref()
+    }
+}
+
+/// Reads what is needed of the host.
+pub fn prepare(setup: Setup) -> Result<Prepared, ProxyError> {
+    Ok(Prepared {
+        setup,
+        authority_pem: None,
+    })
+}
