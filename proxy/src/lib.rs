@@ -7,6 +7,7 @@
 //! [`prepare`] reads all it needs of the host; [`serve`] opens no file any more.
 #![forbid(unsafe_code)]
 
+pub mod http;
 pub mod log;
 mod server;
 mod setup;
