@@ -8,9 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub mod http;
+pub mod dns;
+pub mod hello;
 pub mod log;
 mod server;
 mod setup;
+pub mod socks;
+mod synthetic;
 
 pub use server::serve;
 pub use setup::{Doors, Host, Prepared, ProxyError, Role, Setup, prepare};
