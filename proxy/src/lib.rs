@@ -10,11 +10,13 @@
 pub mod http;
 pub mod dns;
 pub mod hello;
+pub mod limits;
 pub mod log;
 mod server;
 mod setup;
 pub mod socks;
 mod synthetic;
+mod tunnel;
 
 pub use server::serve;
 pub use setup::{Doors, Host, Prepared, ProxyError, Role, Setup, prepare};
