@@ -12,11 +12,13 @@ pub mod dns;
 pub mod hello;
 pub mod limits;
 pub mod log;
+mod resolve;
 mod server;
 mod setup;
 pub mod socks;
 mod synthetic;
 mod tunnel;
+mod upstream;
 
 pub use server::serve;
 pub use setup::{Doors, Host, Prepared, ProxyError, Role, Setup, prepare};
