@@ -7,9 +7,9 @@
 //! [`prepare`] reads all it needs of the host; [`serve`] opens no file any more.
 #![forbid(unsafe_code)]
 
-pub mod http;
 pub mod dns;
 pub mod hello;
+pub mod http;
 pub mod limits;
 pub mod log;
 mod resolve;
