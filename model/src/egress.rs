@@ -487,8 +487,12 @@ pub struct SecurityManifest {
     pub tool: Tool,
     /// SHA-256 of the other files of the folder, by name.
     pub files: BTreeMap<String, Sha256>,
+    /// SHA-256 of the policy's canonical form.
+    pub policy_sha256: Sha256,
     /// Records by class; only `external` gates.
     pub records: BTreeMap<Class, u64>,
+    /// Records of class `external` by what became of them; only `deny` gates.
+    pub external: BTreeMap<EgressVerdict, u64>,
     /// The sequence numbers of each run that left records.
     pub runs: Vec<SeqRange>,
     /// Records lost; anything but 0 makes the evidence incomplete.

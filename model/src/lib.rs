@@ -15,8 +15,10 @@ pub mod door;
 mod egress;
 mod layer;
 mod manifest;
+mod network;
 mod plan;
 mod policy;
+mod reason;
 mod result;
 mod text;
 mod verdict;
@@ -32,6 +34,7 @@ pub use egress::{
 };
 pub use layer::{DoctorDoc, DoctorFailure, Layer, LayerReport, State};
 pub use manifest::{Entry, EntryKind, EntryWhen, Manifest, Scratch};
+pub use network::{Drift, Findings, NetworkReport, OneSided, Refused, Request};
 pub use plan::{
     Budgets, CacheKind, Clock, EnvValue, FileRule, OnDeny, Outputs, Plan, Source, Streams,
     WorkspaceWish,

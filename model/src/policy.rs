@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Sha256;
+
 /// The egress policy. Without a rule, and not learning, nothing leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -29,6 +31,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The digest that stands for it: SHA-256 over the compact JSON form, whose maps are sorted.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
     /// Whether anything may leave: whether a proxy is needed.
     pub fn opens(&self) -> bool {
         !self.allow.is_empty() || self.fetch == Fetch::Learn

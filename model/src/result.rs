@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Class, Differences, EndedBy, LayerReport, OsText, Plan, Sha256, Variation, Verdict, Window,
+    Bytes, Class, Differences, EndedBy, LayerReport, NetworkReport, OsText, Plan, Sha256,
+    Variation, Verdict, Window,
 };
 
 /// Which run of a pair; a single run is `A`.
@@ -78,6 +79,9 @@ pub struct ResultDoc {
     pub counts: Counts,
     /// Egress records by class.
     pub egress: BTreeMap<Class, u64>,
+    /// What was let through and what was refused; absent where nothing ran.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<NetworkReport>,
     /// What to do next, most useful first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub hints: Vec<String>,
@@ -127,6 +131,9 @@ pub struct ResultWhen {
     /// The resolved offset of run C, the far one, in seconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub far_offset_s: Option<i64>,
+    /// Bytes that the proxy let out and in, in every run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<Bytes>,
     /// Kernel release.
     pub kernel: String,
 }

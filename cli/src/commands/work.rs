@@ -265,6 +265,7 @@ impl<'a> Work<'a> {
                 ended: Timestamp::now().to_string(),
                 offset_s: moved.offset_s,
                 far_offset_s: moved.far_offset_s,
+                network: None,
                 kernel: kernel(),
             },
         };

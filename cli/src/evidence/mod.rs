@@ -5,6 +5,7 @@ pub mod error;
 pub mod far;
 pub mod folder;
 pub mod kept;
+pub mod network;
 pub mod read;
 pub mod report;
 #[cfg(test)]

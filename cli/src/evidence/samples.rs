@@ -79,6 +79,7 @@ pub fn result(command: &str) -> ResultDoc {
         budgets: vec![],
         counts: Counts::default(),
         egress: BTreeMap::new(),
+        network: None,
         hints: vec![],
         files: BTreeMap::new(),
         when: ResultWhen {
@@ -86,6 +87,7 @@ pub fn result(command: &str) -> ResultDoc {
             ended: "2024-01-01T00:00:01Z".into(),
             offset_s: Some(34_387_200),
             far_offset_s: None,
+            network: None,
             kernel: "6.12.0".into(),
         },
     }
@@ -182,7 +184,10 @@ pub fn stories() -> Vec<(&'static str, ResultDoc, Option<Differences>)> {
     build.variations.varied.clear();
     build.variations.ineffective = vec![Variation::Time];
     build.egress = BTreeMap::from([(Class::External, 2)]);
-    build.hints = vec!["it needs files.example:443; use `--cache`, `--allow` or `lock`".into()];
+    build.hints = vec![
+        "it needs the network: allow it with `--allow files.example:443`; `--cache` does without"
+            .into(),
+    ];
 
     let mut varied = base(Some(Verdict::FailsUnderVariation));
     varied.runs[1].ended_by = EndedBy::Signal;

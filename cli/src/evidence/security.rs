@@ -4,43 +4,72 @@
 //! Pure: model values in, file contents out. It reads no clock, no disk and no environment, and
 //! must not decide what gates; it says what the records, the self-test and the plan say.
 
+mod ocsf;
+mod sarif;
 mod summary;
 
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Class, EgressRecord, LayerReport, OnDeny, Plan, ProbeCount, SecurityManifest, SelfTest,
-    SeqRange, Sha256, Tool,
+    Class, EgressRecord, EgressVerdict, LayerReport, NetworkReport, OnDeny, Plan, ProbeCount,
+    SecurityManifest, SelfTest, SeqRange, Sha256, Tool,
 };
 use serde::Serialize;
 
 /// Their names.
-pub const FILES: [&str; 5] = [
+pub const FILES: [&str; 7] = [
     "egress.ndjson",
+    "egress.ocsf.ndjson",
+    "egress.sarif",
     "manifest.json",
     "policy.toml",
     "selftest.json",
     "summary.md",
 ];
 
-/// Renders the files of `security/` by name. `records` holds both runs of a pair; `lost` counts
-/// the records of both that could not be kept; `layers` are run A's.
-pub fn render(
-    records: &[EgressRecord],
-    selftest: &SelfTest,
-    plan: &Plan,
-    layers: &[LayerReport],
-    lost: u64,
-) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::from([
-        ("egress.ndjson".to_owned(), ndjson(records)),
+/// What the folder is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// Every run's.
+    pub records: &'a [&'a EgressRecord],
+    /// What they come to.
+    pub network: &'a NetworkReport,
+    /// Every run's probes.
+    pub selftest: &'a SelfTest,
+    /// The request.
+    pub plan: &'a Plan,
+    /// Run A's walls.
+    pub layers: &'a [LayerReport],
+    /// Records of every run that could not be kept.
+    pub lost: u64,
+    /// When the command began, RFC 3339.
+    pub started: &'a str,
+}
+
+/// Renders the files of `security/` by name.
+pub fn render(scene: &Scene<'_>) -> BTreeMap<String, Vec<u8>> {
+    let Scene {
+        records,
+        selftest,
+        plan,
+        layers,
+        lost,
+        started,
+        ..
+    } = *scene;
+    let mut files: BTreeMap<String, Vec<u8>> = [
+        ("egress.ndjson", ndjson(records)),
         (
-            "summary.md".to_owned(),
-            summary::render(records, selftest, plan, layers, lost).into_bytes(),
+            "egress.ocsf.ndjson",
+            ocsf::render(records, selftest, plan, started),
         ),
-        ("selftest.json".to_owned(), super::json(selftest)),
-        ("policy.toml".to_owned(), policy(plan)),
-    ]);
+        ("egress.sarif", sarif::render(records, plan, lost)),
+        ("summary.md", summary::render(scene).into_bytes()),
+        ("selftest.json", super::json(selftest)),
+        ("policy.toml", policy(plan)),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .into();
     let manifest = SecurityManifest {
         schema: SecurityManifest::SCHEMA.into(),
         tool: Tool {
@@ -51,7 +80,9 @@ pub fn render(
             .iter()
             .map(|(name, bytes)| (name.clone(), Sha256::of(bytes)))
             .collect(),
+        policy_sha256: plan.egress.digest(),
         records: by_class(records),
+        external: by_verdict(records),
         runs: ranges(records),
         lost,
         probes: ProbeCount {
@@ -65,7 +96,7 @@ pub fn render(
 }
 
 /// One record a line, in the order given.
-fn ndjson(records: &[EgressRecord]) -> Vec<u8> {
+fn ndjson(records: &[&EgressRecord]) -> Vec<u8> {
     let mut out = Vec::new();
     for record in records {
         // The model's types always serialise: writing to memory can't fail.
@@ -74,6 +105,12 @@ fn ndjson(records: &[EgressRecord]) -> Vec<u8> {
     }
     out
 }
+
+/// What stands above the policy.
+const USED: &str = "\
+# The policy as it was used, defaults filled in; what is false is left out. The rules are those of
+# `belljar.toml`. Of a credential there is where it goes, never where it comes from.
+";
 
 /// The policy as it was used, defaults included.
 #[derive(Serialize)]
@@ -92,11 +129,14 @@ fn policy(plan: &Plan) -> Vec<u8> {
         on_deny: plan.on_deny,
         egress: &plan.egress,
     };
-    toml::to_string(&policy).unwrap_or_default().into_bytes()
+    let digest = plan.egress.digest();
+    let tables = toml::to_string(&policy).unwrap_or_default();
+    format!("{USED}# SHA-256 of the `egress` part in its canonical form: {digest}\n{tables}")
+        .into_bytes()
 }
 
 /// How many records each class has, those without one left out.
-pub fn by_class(records: &[EgressRecord]) -> BTreeMap<Class, u64> {
+pub fn by_class(records: &[&EgressRecord]) -> BTreeMap<Class, u64> {
     let mut counts = BTreeMap::new();
     for record in records {
         *counts.entry(record.class).or_insert(0) += 1;
@@ -104,7 +144,16 @@ pub fn by_class(records: &[EgressRecord]) -> BTreeMap<Class, u64> {
     counts
 }
 
-fn ranges(records: &[EgressRecord]) -> Vec<SeqRange> {
+/// How many records of class external each verdict has, those without one left out.
+fn by_verdict(records: &[&EgressRecord]) -> BTreeMap<EgressVerdict, u64> {
+    let mut counts = BTreeMap::new();
+    for record in records.iter().filter(|r| r.class == Class::External) {
+        *counts.entry(record.verdict).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn ranges(records: &[&EgressRecord]) -> Vec<SeqRange> {
     let mut runs = BTreeMap::new();
     for record in records {
         let range = runs.entry(record.run).or_insert(SeqRange {

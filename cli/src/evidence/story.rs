@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belljar_model::{
-    BudgetReport, Class, Counts, Differences, EgressRecord, EgressVerdict, EndedBy, Entry,
-    EntryKind, FarReport, Label, Manifest, OsText, Plan, Probe, ResultDoc, ResultWhen, RunReport,
-    SelfTest, Tool, Verdict,
+    BudgetReport, Counts, Differences, EgressRecord, EndedBy, Entry, EntryKind, FarReport, Label,
+    Manifest, OsText, Plan, Probe, ResultDoc, ResultWhen, RunReport, SelfTest, Tool, Verdict,
 };
 
 use super::error::EvidenceError;
 use super::folder::Staging;
 use super::report::markdown;
 use super::verdict::{self, Judgement, NoRun, RunFacts};
-use super::{far, json, security};
+use super::{far, json, network, security};
 
 /// One run, as far as it came.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +35,7 @@ impl<'a> Told<'a> {
         RunFacts {
             report: Ok(self.report),
             holes: self.selftest.iter().filter(|p| !p.denied).count(),
-            denied: self.egress.iter().filter(|r| refused(r)).count(),
+            denied: self.egress.iter().filter(|r| network::denied(r)).count(),
             outputs: self.manifest.map(outputs),
         }
     }
@@ -56,10 +55,6 @@ pub fn no_facts(no_run: &NoRun) -> RunFacts<'_> {
 fn is_output(plan: &Plan, entry: &Entry) -> bool {
     let counts = plan.outputs.strict || entry.scratch.is_none();
     counts && !matches!(entry.kind, EntryKind::Dir)
-}
-
-fn refused(record: &EgressRecord) -> bool {
-    record.class == Class::External && record.verdict == EgressVerdict::Deny
 }
 
 /// All that a command has to tell.
@@ -87,6 +82,7 @@ impl Story<'_> {
     /// `result.json`, but for the digests of the other files, which the commit adds.
     pub fn document(&self) -> ResultDoc {
         let reports: Vec<&RunReport> = self.runs.iter().map(|run| run.report).collect();
+        let records = self.records();
         ResultDoc {
             schema: ResultDoc::SCHEMA.into(),
             tool: Tool {
@@ -105,10 +101,15 @@ impl Story<'_> {
             far: self.far.clone(),
             budgets: self.budgets(),
             counts: self.counts(),
-            egress: security::by_class(&self.records()),
+            egress: security::by_class(&records),
+            network: (!self.runs.is_empty())
+                .then(|| network::report(self.plan, &records, self.paired())),
             hints: self.hints(),
             files: BTreeMap::new(),
-            when: self.when.clone(),
+            when: ResultWhen {
+                network: network::bytes(&records),
+                ..self.when.clone()
+            },
         }
     }
 
@@ -127,13 +128,19 @@ impl Story<'_> {
             .collect();
         let lost = self.runs.iter().map(|run| run.report.records_lost).sum();
         let selftest = SelfTest::of(probes);
-        let files = security::render(
-            &self.records(),
-            &selftest,
-            self.plan,
-            &first.report.layers,
+        let records = self.records();
+        let Some(network) = &doc.network else {
+            return Ok(());
+        };
+        let files = security::render(&security::Scene {
+            records: &records,
+            network,
+            selftest: &selftest,
+            plan: self.plan,
+            layers: &first.report.layers,
             lost,
-        );
+            started: &self.when.started,
+        });
         for (name, bytes) in files {
             to.write(&format!("security/{name}").into(), &bytes)?;
         }
@@ -154,11 +161,15 @@ impl Story<'_> {
         to.write(&"determinism/summary.md".into(), summary.as_bytes())
     }
 
-    fn records(&self) -> Vec<EgressRecord> {
-        self.runs
-            .iter()
-            .flat_map(|run| run.egress.iter().cloned())
-            .collect()
+    /// Every run's, in the order of the runs.
+    fn records(&self) -> Vec<&EgressRecord> {
+        self.runs.iter().flat_map(|run| run.egress).collect()
+    }
+
+    /// Whether both runs of a pair were made.
+    fn paired(&self) -> bool {
+        let made = |label| self.runs.iter().any(|run| run.report.run == label);
+        made(Label::A) && made(Label::B)
     }
 
     /// Each budget once: what held it in A, and whether it was hit in any run.
@@ -235,14 +246,10 @@ impl Story<'_> {
                 && (run.report.ended_by != EndedBy::Command || run.report.status != Some(0))
         };
         let gated = self.judgement.ended_by == EndedBy::Policy;
-        let run = self.runs.iter().find(|run| gated || failed(run))?;
-        let first = run.egress.iter().find(|record| refused(record))?;
-        let host = match first.ask.port {
-            0 => first.ask.host.to_string(),
-            port => format!("{}:{port}", first.ask.host),
-        };
-        let made = || format!("it needs {host}; use `--cache`, `--allow` or `lock`");
-        Some(first.hint.clone().unwrap_or_else(made))
+        let refused = |run: &&Told<'_>| run.egress.iter().any(network::denied);
+        let mut runs = self.runs.iter().filter(refused);
+        let run = runs.find(|run| gated || failed(run))?;
+        network::hint(run.egress)
     }
 }
 

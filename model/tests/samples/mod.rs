@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Ask, Blake3, BudgetReport, Budgets, CacheKind, Cause, Class, CleanDoc, Clock, ClockReport,
-    Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc, DoctorFailure,
-    EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind, EntryWhen,
-    EnvValue, FarOutcome, FarReport, FileRule, Label, Layer, LayerReport, Leftover, LeftoverKind,
-    Manifest, OnDeny, OsText, Outputs, Plan, Probe, ProbeCount, Proc, Reason, Region, ReportDoc,
-    ResultDoc, ResultWhen, RunReport, RunWhen, Scratch, SecurityManifest, SelfTest, SeqRange,
-    Sha256, Skew, Source, State, Streams, Tool, Usage, Variation, Variations, Verdict, Window,
-    WorkspaceWish,
+    Ask, Blake3, BudgetReport, Budgets, Bytes, CacheKind, Cause, Class, CleanDoc, Clock,
+    ClockReport, Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc,
+    DoctorFailure, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind,
+    EntryWhen, EnvValue, FarOutcome, FarReport, FileRule, Findings, Label, Layer, LayerReport,
+    Leftover, LeftoverKind, Manifest, NetworkReport, OnDeny, OneSided, OsText, Outputs, Plan,
+    Probe, ProbeCount, Proc, Reason, Refused, Region, ReportDoc, Request, ResultDoc, ResultWhen,
+    RunReport, RunWhen, Scratch, SecurityManifest, SelfTest, SeqRange, Sha256, Skew, Source, State,
+    Streams, Tool, Usage, Variation, Variations, Verdict, Window, WorkspaceWish,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -159,6 +159,7 @@ fn result() -> ResultDoc {
         }],
         counts: Counts::default(),
         egress: BTreeMap::from([(Class::External, 2)]),
+        network: Some(network()),
         hints: vec!["clean first".into()],
         files: BTreeMap::from([("logs/a.log".into(), Sha256::of(b""))]),
         when: ResultWhen {
@@ -166,8 +167,45 @@ fn result() -> ResultDoc {
             ended: "2024-01-01T00:00:01Z".into(),
             offset_s: Some(34_387_200),
             far_offset_s: Some(504_921_600),
+            network: Some(Bytes { up: 1, down: 2 }),
             kernel: "6.12.0".into(),
         },
+    }
+}
+
+fn network() -> NetworkReport {
+    let refused = Refused {
+        host: "pkg.example".into(),
+        port: 443,
+        exe: "/usr/bin/curl".into(),
+        reason: Reason::HostNotAllowed,
+        count: 2,
+        rule: Some("[[egress.allow]]\nhost = \"pkg.example\"\n".into()),
+        flag: Some("--allow pkg.example".into()),
+    };
+    let request = Request {
+        host: "pkg.example".into(),
+        port: 443,
+        method: Some("GET".into()),
+        path: Some("/index?at".into()),
+        count: 1,
+    };
+    NetworkReport {
+        policy_sha256: belljar_model::Policy::default().digest(),
+        denied: 2,
+        allowed: 3,
+        refused: Findings::of(vec![refused.clone()]),
+        recorded: 3,
+        served: 2,
+        drift: OneSided {
+            only_a: Findings::of(vec![request.clone()]),
+            only_b: Findings::of(vec![request]),
+        },
+        denials: OneSided {
+            only_a: Findings::none(),
+            only_b: Findings::of(vec![refused]),
+        },
+        credentials: BTreeMap::from([("forge".into(), 1)]),
     }
 }
 
@@ -329,7 +367,9 @@ fn security() -> SecurityManifest {
             version: "0.1.0".into(),
         },
         files: BTreeMap::from([("egress.ndjson".into(), Sha256::of(b""))]),
+        policy_sha256: belljar_model::Policy::default().digest(),
         records: BTreeMap::from([(Class::External, 1)]),
+        external: BTreeMap::from([(EgressVerdict::Deny, 1)]),
         runs: vec![SeqRange {
             run: Label::A,
             first: 0,

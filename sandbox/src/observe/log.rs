@@ -190,7 +190,7 @@ impl Log {
             return None;
         }
         Some(format!(
-            "needs {host}: use `--cache`, `--allow {host}` or `belljar lock`"
+            "needs {host}: use `--cache`, `--allow {host}` or `belljar egress learn`"
         ))
     }
 
@@ -337,7 +337,7 @@ mod tests {
         let hints: Vec<_> = log.take(|_| None).0.into_iter().map(|r| r.hint).collect();
         let needs = |h: &str| {
             Some(format!(
-                "needs {h}: use `--cache`, `--allow {h}` or `belljar lock`"
+                "needs {h}: use `--cache`, `--allow {h}` or `belljar egress learn`"
             ))
         };
         assert_eq!(hints, [needs("x.example"), None, needs("ok.example")]);

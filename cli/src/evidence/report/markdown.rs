@@ -3,13 +3,15 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::{Class, Difference, Differences, ResultDoc, State, Variation};
+use belljar_model::{Difference, Differences, ResultDoc, State, Variation};
 
 use super::escape::{code, plain, prose};
 use super::words;
 
 /// Differing outputs in the table before the rest is counted.
 const SHOWN: usize = 100;
+/// Requests of drift before the rest is counted.
+const DRIFTED: usize = 10;
 
 /// The whole report.
 pub fn render(doc: &ResultDoc, differences: Option<&Differences>) -> String {
@@ -44,14 +46,7 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>) -> String {
     }
     far(&mut out, doc);
     layers(&mut out, doc);
-    if let Some(n) = doc.egress.get(&Class::External) {
-        let _ = writeln!(
-            out,
-            "\n## Network\n\n{} to the outside, none of which left: see {}.",
-            words::count(*n, "call"),
-            code("security/summary.md")
-        );
-    }
+    network(&mut out, doc);
     list(&mut out, "What to do", &doc.hints);
     out
 }
@@ -141,6 +136,38 @@ fn far(out: &mut String, doc: &ResultDoc) {
     let more = far.outputs.len().saturating_sub(SHOWN);
     if more > 0 {
         let _ = writeln!(out, "\nAnd {more} more, in {}.", code("result.json"));
+    }
+}
+
+fn network(out: &mut String, doc: &ResultDoc) {
+    let denied = words::denied(doc);
+    let allowed = doc.network.as_ref().map_or(0, |n| n.allowed);
+    if denied == 0 && allowed == 0 {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n## Network\n\n{} to the outside denied, {} let through: see {}.",
+        words::count(denied, "call"),
+        words::count(allowed, "request"),
+        code("security/summary.md")
+    );
+    let Some(network) = &doc.network else { return };
+    for (finding, run, other) in [
+        (&network.drift.only_a, 'A', 'B'),
+        (&network.drift.only_b, 'B', 'A'),
+    ] {
+        if finding.is_empty() {
+            continue;
+        }
+        let requests = words::count(finding.total, "request");
+        let _ = writeln!(
+            out,
+            "\nNetwork drift: {requests} of run {run} that run {other} did not make.\n"
+        );
+        for request in finding.first.iter().take(DRIFTED) {
+            let _ = writeln!(out, "- {}", code(&words::request(request)));
+        }
     }
 }
 

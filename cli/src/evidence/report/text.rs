@@ -3,9 +3,7 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::{
-    Class, Difference, Differences, EndedBy, LayerReport, ResultDoc, State, Verdict,
-};
+use belljar_model::{Difference, Differences, EndedBy, LayerReport, ResultDoc, State, Verdict};
 use belljar_sandbox::capture::{SCRATCH_LIST, scratch_rules};
 use owo_colors::{OwoColorize as _, Style};
 
@@ -14,6 +12,8 @@ use super::words;
 
 /// Differing outputs shown before the rest is counted.
 const SHOWN: usize = 10;
+/// Denied destinations, and requests that drifted, shown before the rest is counted.
+const REFUSED: usize = 5;
 
 /// What to show.
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +58,7 @@ pub fn render(doc: &ResultDoc, differences: Option<&Differences>, options: Optio
     variations(&mut out, doc, options.verbose);
     far(&mut out, doc);
     layers(&mut out, doc, options.verbose);
-    if let Some(n) = doc.egress.get(&Class::External) {
-        let _ = writeln!(
-            out,
-            "  {} to the outside, none of which left",
-            words::count(*n, "call")
-        );
-    }
+    network(&mut out, doc);
     for hint in &doc.hints {
         let _ = writeln!(out, "  {} {}", "hint:".bold(), line(hint));
     }
@@ -170,6 +164,70 @@ fn far(out: &mut String, doc: &ResultDoc) {
     let more = far.outputs.len().saturating_sub(SHOWN);
     if more > 0 {
         let _ = writeln!(out, "    and {more} more, in result.json");
+    }
+}
+
+/// What was refused and how to allow it, what was let through, and what two runs do not have alike.
+fn network(out: &mut String, doc: &ResultDoc) {
+    let denied = words::denied(doc);
+    if denied > 0 {
+        let calls = words::count(denied, "call");
+        let _ = writeln!(out, "  {calls} to the outside denied");
+    }
+    let Some(network) = &doc.network else { return };
+    for refused in network.refused.first.iter().take(REFUSED) {
+        let place = line(&words::place(&refused.host, refused.port));
+        let times = match refused.count {
+            1 => String::new(),
+            n => format!(", {n} times"),
+        };
+        let fix = refused.flag.as_deref();
+        let fix = fix.map_or(String::new(), |flag| format!(" ({})", line(flag)));
+        let _ = writeln!(
+            out,
+            "    {place} by {}{times}: {}{fix}",
+            line(&refused.exe.to_string()),
+            refused.reason.name()
+        );
+    }
+    let more = network.refused.total.saturating_sub(REFUSED as u64);
+    if more > 0 {
+        let _ = writeln!(out, "    and {more} more, in security/summary.md");
+    }
+    if network.allowed > 0 {
+        let size = doc.when.network.map(|bytes| words::size(bytes.down));
+        let size = size.map_or(String::new(), |size| format!(", {size} fetched"));
+        let served = match network.served {
+            0 => String::new(),
+            n => format!(", {n} of them from run A's recording"),
+        };
+        let requests = words::count(network.allowed, "request");
+        let _ = writeln!(out, "  {requests} let through{served}{size}");
+    }
+    for (finding, run, other) in [
+        (&network.drift.only_a, 'A', 'B'),
+        (&network.drift.only_b, 'B', 'A'),
+    ] {
+        if finding.is_empty() {
+            continue;
+        }
+        let requests = words::count(finding.total, "request");
+        let word = "network drift:".style(Style::new().yellow().bold());
+        let _ = writeln!(
+            out,
+            "  {word} {requests} of run {run} that run {other} did not make"
+        );
+        for request in finding.first.iter().take(REFUSED) {
+            let _ = writeln!(out, "    {}", line(&words::request(request)));
+        }
+    }
+    let denials = &network.denials;
+    if !denials.is_empty() {
+        let _ = writeln!(
+            out,
+            "  denials only in run A: {}, only in run B: {}",
+            denials.only_a.total, denials.only_b.total
+        );
     }
 }
 

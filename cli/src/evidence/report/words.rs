@@ -1,8 +1,8 @@
 //! Phrases that every form of the report uses.
 
 use belljar_model::{
-    Confidence, DifferenceKind, EndedBy, FarOutcome, FarReport, Label, ResultDoc, RunReport, Skew,
-    Variation,
+    Class, Confidence, DifferenceKind, EndedBy, FarOutcome, FarReport, Label, OsText, Request,
+    ResultDoc, RunReport, Skew, Variation,
 };
 use nix::sys::signal::Signal;
 
@@ -179,14 +179,51 @@ pub fn headline(doc: &ResultDoc) -> String {
     }
 }
 
-fn refused(doc: &ResultDoc) -> String {
-    let n = doc
-        .egress
-        .get(&belljar_model::Class::External)
-        .copied()
-        .unwrap_or(0);
+/// `GET pkg.example:443/index?at`.
+pub fn request(request: &Request) -> String {
+    let method = request.method.as_deref().map(|m| format!("{m} "));
+    let path = request.path.as_ref().map(ToString::to_string);
     format!(
-        "{} to the outside, and on_deny is \"fail\"",
+        "{}{}{}",
+        method.unwrap_or_default(),
+        place(&request.host, request.port),
+        path.unwrap_or_default()
+    )
+}
+
+/// `pkg.example:443`.
+pub fn place(host: &OsText, port: u16) -> String {
+    match port {
+        0 => host.to_string(),
+        port => format!("{host}:{port}"),
+    }
+}
+
+/// `3.4 MB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return count(bytes, "byte");
+    }
+    let (mut tenths, mut unit) = (bytes / 100, 0);
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        (tenths, unit) = (tenths / 1000, unit + 1);
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// How many calls were denied; in a document of an older version every external one was.
+pub fn denied(doc: &ResultDoc) -> u64 {
+    match &doc.network {
+        Some(network) => network.denied,
+        None => doc.egress.get(&Class::External).copied().unwrap_or(0),
+    }
+}
+
+fn refused(doc: &ResultDoc) -> String {
+    let n = denied(doc);
+    format!(
+        "{} to the outside denied, and on_deny is \"fail\"",
         count(n, "call")
     )
 }

@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use belljar_model::{
-    Class, EgressRecord, EgressVerdict, Label, LayerReport, OnDeny, OsText, Plan, Reason, Rule,
-    SelfTest, State,
+    Class, EgressRecord, Findings, Label, LayerReport, NetworkReport, OnDeny, OsText, Plan, Reason,
+    Request, Rule, SelfTest, State,
 };
+
+use super::super::network::{denied, passed};
+use super::super::report::words;
+use super::Scene;
 
 /// Longer pages are cut off by the services that show them.
 #[cfg_attr(
@@ -20,39 +24,42 @@ use belljar_model::{
     )
 )]
 pub const MAX_LINES: usize = 60;
-/// Groups of destinations, in the order of how often they were asked for.
-const MAX_GROUPS: usize = 24;
+/// Destinations that were denied, in the order of how often they were asked for.
+const MAX_GROUPS: usize = 6;
+/// The same where nothing was let through.
+const MAX_GROUPS_ALONE: usize = 16;
+/// Lines of rules that would allow them.
+const MAX_FIX: usize = 9;
+/// Destinations that were let through.
+const MAX_PASSED: usize = 4;
 /// Self-test probes that were not denied.
-const MAX_HOLES: usize = 6;
+const MAX_HOLES: usize = 3;
 /// Walls that are not whole.
-const MAX_WALLS: usize = 6;
+const MAX_WALLS: usize = 3;
 /// Allow rules.
 const MAX_RULES: usize = 6;
 /// Characters of one value.
 const MAX_VALUE: usize = 80;
 
 /// Renders the page.
-pub fn render(
-    records: &[EgressRecord],
-    selftest: &SelfTest,
-    plan: &Plan,
-    layers: &[LayerReport],
-    lost: u64,
-) -> String {
+pub fn render(scene: &Scene<'_>) -> String {
     let mut out = String::from("# Egress\n\n");
-    let counts = super::by_class(records);
-    headline(&mut out, records, plan.on_deny, lost);
-    if lost > 0 {
+    let Scene { records, plan, .. } = *scene;
+    headline(&mut out, scene);
+    if scene.lost > 0 {
+        let lost = scene.lost;
         line(
             &mut out,
             format_args!("**Incomplete: {lost} records were lost.**\n"),
         );
     }
     policy(&mut out, plan);
-    destinations(&mut out, records);
-    classes(&mut out, &counts);
-    probes(&mut out, selftest);
-    walls(&mut out, layers);
+    denials(&mut out, scene);
+    passing(&mut out, records);
+    pair(&mut out, scene.network);
+    classes(&mut out, &super::by_class(records));
+    probes(&mut out, scene.selftest);
+    walls(&mut out, scene.layers);
     out
 }
 
@@ -62,16 +69,21 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push('\n');
 }
 
-fn headline(out: &mut String, records: &[EgressRecord], on_deny: OnDeny, lost: u64) {
-    let denied = records
-        .iter()
-        .filter(|r| r.class == Class::External && r.verdict == EgressVerdict::Deny)
-        .count();
+fn headline(out: &mut String, scene: &Scene<'_>) {
+    let (denied, lost) = (scene.network.denied, scene.lost);
     let attempts = if denied == 1 { "attempt" } else { "attempts" };
-    let gates = match on_deny {
+    let gates = match scene.plan.on_deny {
         OnDeny::Record => "Recorded; the policy does not gate on it",
         OnDeny::Fail => "This gates: `on_deny = \"fail\"`",
     };
+    let passed = scene.network.allowed;
+    if denied == 0 && lost == 0 && passed > 0 {
+        line(
+            out,
+            format_args!("Nothing was denied; {passed} requests were let through.\n"),
+        );
+        return;
+    }
     match (denied, lost) {
         (0, 0) => line(out, format_args!("Nothing tried to leave the sandbox.\n")),
         (0, _) => line(
@@ -121,9 +133,9 @@ struct Group {
     ports: BTreeSet<u16>,
 }
 
-fn destinations(out: &mut String, records: &[EgressRecord]) {
+fn denials(out: &mut String, scene: &Scene<'_>) {
     let mut groups: BTreeMap<(&OsText, &OsText), Group> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.class == Class::External) {
+    for record in scene.records.iter().filter(|r| denied(r)) {
         let group = groups
             .entry((&record.ask.host, &record.proc.exe))
             .or_default();
@@ -138,9 +150,14 @@ fn destinations(out: &mut String, records: &[EgressRecord]) {
     let mut groups: Vec<_> = groups.into_iter().collect();
     // Stable: equal counts stay in the order of host and program.
     groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
+    let room = if scene.network.allowed == 0 {
+        MAX_GROUPS_ALONE
+    } else {
+        MAX_GROUPS
+    };
     out.push_str("| Host | Port | Program | Attempts | Runs | Why |\n");
     out.push_str("|---|---|---|---:|---|---|\n");
-    for ((host, program), group) in groups.iter().take(MAX_GROUPS) {
+    for ((host, program), group) in groups.iter().take(room) {
         line(
             out,
             format_args!(
@@ -154,17 +171,152 @@ fn destinations(out: &mut String, records: &[EgressRecord]) {
             ),
         );
     }
-    if groups.len() > MAX_GROUPS {
-        let rest: u64 = groups[MAX_GROUPS..].iter().map(|(_, g)| g.count).sum();
+    if groups.len() > room {
+        let rest: u64 = groups[room..].iter().map(|(_, g)| g.count).sum();
         line(
             out,
             format_args!(
                 "\n{} more destinations with {rest} attempts are in `egress.ndjson`.",
-                groups.len() - MAX_GROUPS
+                groups.len() - room
             ),
         );
     }
     out.push('\n');
+    fixes(out, scene.network);
+}
+
+/// The rules that would allow what was denied, to be pasted. They hold names of plain letters alone.
+fn fixes(out: &mut String, network: &NetworkReport) {
+    let mut rules: Vec<&str> = Vec::new();
+    let mut left = MAX_FIX;
+    let mut more = 0;
+    for rule in network
+        .refused
+        .first
+        .iter()
+        .filter_map(|r| r.rule.as_deref())
+    {
+        if rules.contains(&rule) {
+            continue;
+        }
+        match left.checked_sub(rule.lines().count()) {
+            Some(rest) => {
+                left = rest;
+                rules.push(rule);
+            }
+            None => more += 1,
+        }
+    }
+    if rules.is_empty() {
+        return;
+    }
+    let more = match more {
+        0 => String::new(),
+        n => format!(" ({n} more in `result.json`)"),
+    };
+    line(
+        out,
+        format_args!(
+            "To allow it, in `belljar.toml`{more}:\n\n```toml\n{}```\n",
+            rules.concat()
+        ),
+    );
+}
+
+/// What the requests of one destination and program have in common.
+#[derive(Default)]
+struct Passed<'a> {
+    count: u64,
+    methods: BTreeSet<&'a str>,
+    down: u64,
+}
+
+fn passing(out: &mut String, records: &[&EgressRecord]) {
+    let mut groups: BTreeMap<(&OsText, u16, &OsText), Passed<'_>> = BTreeMap::new();
+    for record in records.iter().filter(|r| passed(r)) {
+        let key = (&record.ask.host, record.ask.port, &record.proc.exe);
+        let group = groups.entry(key).or_default();
+        group.count += 1;
+        group.methods.extend(record.exchange.method.as_deref());
+        group.down += record.when.bytes.map_or(0, |bytes| bytes.down);
+    }
+    if groups.is_empty() {
+        return;
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
+    out.push_str("| Let through | Port | Program | Methods | Requests | Bytes in |\n");
+    out.push_str("|---|---:|---|---|---:|---:|\n");
+    for ((host, port, program), group) in groups.iter().take(MAX_PASSED) {
+        let methods = joined(group.methods.iter().take(4));
+        line(
+            out,
+            format_args!(
+                "| {} | {port} | {} | {} | {} | {} |",
+                code(&host.to_string()),
+                code(&program.to_string()),
+                if methods.is_empty() {
+                    "not seen".into()
+                } else {
+                    code(&methods)
+                },
+                group.count,
+                group.down,
+            ),
+        );
+    }
+    if groups.len() > MAX_PASSED {
+        let rest = groups.len() - MAX_PASSED;
+        line(
+            out,
+            format_args!("\n{rest} more destinations are in `egress.ndjson`."),
+        );
+    }
+    out.push('\n');
+}
+
+/// The recording, what two runs do not have alike, and credentials: a line each.
+fn pair(out: &mut String, network: &NetworkReport) {
+    if network.recorded > 0 || network.served > 0 {
+        line(
+            out,
+            format_args!(
+                "- recording: {} requests of run A recorded, {} of further runs served from it",
+                network.recorded, network.served
+            ),
+        );
+    }
+    let (only_a, only_b) = (&network.drift.only_a, &network.drift.only_b);
+    if !network.drift.is_empty() {
+        let of = |what: &Findings<Request>| match what.first.first() {
+            Some(request) => {
+                format!("{} (first {})", what.total, code(&words::request(request)))
+            }
+            None => "0".into(),
+        };
+        line(
+            out,
+            format_args!(
+                "- **network drift**: requests only in run A: {}; only in run B: {}",
+                of(only_a),
+                of(only_b)
+            ),
+        );
+    }
+    if !network.denials.is_empty() {
+        line(
+            out,
+            format_args!(
+                "- denials only in run A: {}; only in run B: {}",
+                network.denials.only_a.total, network.denials.only_b.total
+            ),
+        );
+    }
+    if !network.credentials.is_empty() {
+        let uses = network.credentials.iter().take(6);
+        let uses = uses.map(|(label, n)| format!("{} in {n} requests", code(label)));
+        line(out, format_args!("- credentials: {}", joined(uses)));
+    }
 }
 
 fn ports(ports: &BTreeSet<u16>) -> String {
@@ -187,27 +339,23 @@ fn joined(items: impl Iterator<Item = impl AsRef<str>>) -> String {
 }
 
 fn classes(out: &mut String, counts: &BTreeMap<Class, u64>) {
-    out.push_str("| Class | Records | Gates | What it is |\n|---|---:|---|---|\n");
-    for (class, gates, what) in [
-        (
-            Class::External,
-            "with `on_deny = \"fail\"`",
-            "a destination outside the sandbox",
+    let all = [
+        Class::External,
+        Class::Loopback,
+        Class::LocalIpc,
+        Class::Probe,
+    ];
+    let all = all.map(|class| {
+        let n = counts.get(&class).copied().unwrap_or(0);
+        format!("{n} {}", class.name())
+    });
+    line(
+        out,
+        format_args!(
+            "\nRecords: {}; only a denial of class external can gate.\n",
+            all.join(", ")
         ),
-        (Class::Loopback, "never", "the sandbox's own loopback"),
-        (Class::LocalIpc, "never", "a local socket"),
-        (Class::Probe, "never", "a call that sends nothing"),
-    ] {
-        line(
-            out,
-            format_args!(
-                "| {} | {} | {gates} | {what} |",
-                class.name(),
-                counts.get(&class).copied().unwrap_or(0)
-            ),
-        );
-    }
-    out.push('\n');
+    );
 }
 
 fn probes(out: &mut String, selftest: &SelfTest) {

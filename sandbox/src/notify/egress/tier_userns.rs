@@ -130,7 +130,7 @@ fn internet_destinations() {
     assert!(first.proc.exe_sha256.is_some());
     assert_eq!(
         first.hint.as_deref(),
-        Some("needs 192.0.2.1: use `--cache`, `--allow 192.0.2.1` or `belljar lock`")
+        Some("needs 192.0.2.1: use `--cache`, `--allow 192.0.2.1` or `belljar egress learn`")
     );
 }
 

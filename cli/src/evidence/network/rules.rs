@@ -1,0 +1,85 @@
+//! A rule as `belljar.toml` has it: the keys that were wanted, in one order, and nothing else.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// What a rule has to allow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Wanted {
+    /// A name or an address.
+    pub host: String,
+    /// Ports; empty: those of a rule that names none.
+    pub ports: Vec<u16>,
+    /// Methods; empty: those of a rule that names none.
+    pub methods: Vec<String>,
+    /// Paths; empty: any.
+    pub paths: Vec<String>,
+    /// Addresses that are not public.
+    pub addresses: Vec<String>,
+    /// Requests are to be seen.
+    pub inspect: bool,
+    /// Anything may be spoken.
+    pub raw: bool,
+    /// A request may become a WebSocket.
+    pub websocket: bool,
+}
+
+impl Wanted {
+    /// The table, its newline included.
+    pub fn toml(&self) -> String {
+        let mut out = format!("[[egress.allow]]\nhost = {}\n", quoted(&self.host));
+        if !self.ports.is_empty() {
+            let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
+            let _ = writeln!(out, "ports = [{}]", ports.join(", "));
+        }
+        for (key, values) in [
+            ("methods", &self.methods),
+            ("paths", &self.paths),
+            ("addresses", &self.addresses),
+        ] {
+            if !values.is_empty() {
+                let values: Vec<_> = values.iter().map(|v| quoted(v)).collect();
+                let _ = writeln!(out, "{key} = [{}]", values.join(", "));
+            }
+        }
+        if self.inspect {
+            out.push_str("tls = \"inspect\"\n");
+        }
+        for (key, set) in [("raw", self.raw), ("websocket", self.websocket)] {
+            if set {
+                let _ = writeln!(out, "{key} = true");
+            }
+        }
+        out
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A host that a rule may name as it is: an address, or a name of letters, digits, hyphens,
+/// underscores and dots. Nothing else of what a build asked for comes into a rule.
+pub fn host(asked: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(asked).ok()?;
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_string());
+    }
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let label = |l: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        (1..=63).contains(&l.len()) && l.bytes().all(plain)
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    // What ends in digits could be an address in a spelling of its own.
+    let numeric = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
+    (name.len() <= 253 && name.split('.').all(label) && !numeric).then_some(name)
+}
+
+/// A method as a rule may name it.
+pub fn method(asked: &str) -> Option<String> {
+    let plain = !asked.is_empty() && asked.len() <= 32;
+    let plain = plain && asked.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    plain.then(|| asked.to_owned())
+}
