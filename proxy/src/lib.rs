@@ -7,11 +7,14 @@
 //! [`prepare`] reads all it needs of the host; [`serve`] opens no file any more.
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod authority;
 pub mod dns;
 pub mod hello;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod policy;
 mod resolve;
 mod server;
 mod setup;
