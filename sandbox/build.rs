@@ -19,7 +19,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::{env, fs};
 
-use rules::{Allow, Condition, Constants, Cookie, KnownBad, Notify, Rule, Test};
+use rules::{Allow, Condition, Constants, Cookie, KnownBad, Notify, Proxy, Rule, Test};
 use search::{Chains, RETURN};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
@@ -60,6 +60,8 @@ fn main() -> Result<(), Failure> {
     let allow: Allow = read(&source, "allow.toml")?;
     let bad: KnownBad = read(&source, "known_bad.toml")?;
     let notify: Notify = read(&source, "notify.toml")?;
+    let proxy: Proxy = read(&source, "proxy.toml")?;
+    let dialling: Vec<Rule> = [&proxy.rules[..], &proxy.dials[..]].concat();
     let both: Vec<Rule> = [&notify.observe[..], &notify.clock[..]].concat();
 
     for rule in allow
@@ -69,6 +71,7 @@ fn main() -> Result<(), Failure> {
         .chain(&allow.absent)
         .chain(&bad.rules)
         .chain(&both)
+        .chain(&dialling)
     {
         if rule.reason.trim().is_empty() {
             return Err(format!("{:?}: a rule needs a reason", rule.calls).into());
@@ -88,6 +91,8 @@ fn main() -> Result<(), Failure> {
     let programs = [
         ("ALLOW", compile(&allow.rules, &pass, &unknown)?),
         ("INIT", compile(&allow.init, &pass, &unknown)?),
+        ("PROXY", compile(&proxy.rules, &pass, &unknown)?),
+        ("PROXY_THAT_DIALS", compile(&dialling, &pass, &unknown)?),
         ("KNOWN_BAD", compile(&bad.rules, &deny, &pass)?),
         (
             "OBSERVE",

@@ -30,6 +30,16 @@ pub struct KnownBad {
     pub rules: Vec<Rule>,
 }
 
+/// `proxy.toml`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// What every egress proxy may call.
+    pub rules: Vec<Rule>,
+    /// What one that dials may call besides.
+    pub dials: Vec<Rule>,
+}
+
 /// `notify.toml`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -96,13 +96,13 @@ fn pair(
 ) -> Result<(), DoctorFailure> {
     let mut session = Session::prepare(plan, host, None).map_err(failure)?;
     let a = session
-        .run(Label::A, 0, &mut Nobody, stop)
+        .run(Label::A, 0, None, &mut Nobody, stop)
         .map_err(failure)?;
     layers.clone_from(&a.report.layers);
     let offset_s = verify::offset(plan, &session, verify::start_s(&a.report))
         .map_err(|e| failure(verify::unmoved(&e)))?;
     let b = session
-        .run(Label::B, offset_s, &mut Nobody, stop)
+        .run(Label::B, offset_s, None, &mut Nobody, stop)
         .map_err(failure)?;
     layers.clone_from(&b.report.layers);
     let nothing = Differences {

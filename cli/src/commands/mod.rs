@@ -4,6 +4,7 @@ mod clean;
 mod completions;
 mod diff;
 mod doctor;
+mod door;
 mod explain;
 mod export;
 mod far;

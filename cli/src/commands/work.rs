@@ -12,9 +12,9 @@ use belljar_sandbox::launch::scratch::Scratch;
 use belljar_sandbox::launch::{Ahead, Asked, Outcome, Session, Sink as _, Stop};
 use jiff::Timestamp;
 
-use super::export;
 use super::gather::{Gathered, Recorder};
 use super::plan::Prepared;
+use super::{door, export};
 use crate::errors::{Class, CommandError};
 use crate::evidence::EvidenceError;
 use crate::evidence::folder::Staging;
@@ -155,8 +155,9 @@ impl<'a> Work<'a> {
         label: Label,
         offset_s: i64,
     ) -> Result<Ran, SetupError> {
+        let door = door::open(&self.prepared.plan, label)?;
         let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);
-        let outcome = session.run(label, offset_s, &mut sink, &self.stop);
+        let outcome = session.run(label, offset_s, door, &mut sink, &self.stop);
         // Where the set-up did not come that far.
         sink.started();
         let mut asked = false;

@@ -119,7 +119,7 @@ impl Ahead {
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// A fork copies one thread: with others about, their locks would stay locked for ever.
-fn assert_single_threaded() -> Result<(), SetupError> {
+pub(super) fn assert_single_threaded() -> Result<(), SetupError> {
     let step = "start the launcher";
     let end = Instant::now() + LEAVING;
     loop {

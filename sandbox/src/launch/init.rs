@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 
 use super::boot;
 use super::build::{self, BuildSide};
+use super::door;
 use super::ids::Mapping;
 use super::orders::Orders;
 use super::root;
@@ -115,6 +116,9 @@ fn set_up(start: Start) -> Result<(Job, Ready), SetupError> {
     drop(names);
 
     let (mut job, trees) = take_orders(start)?;
+    if let Some(ports) = &job.orders.doors {
+        door::open_listeners(ports, &job.channel)?;
+    }
     let taken = match trees {
         Some(trees) => trees,
         None => Trees::take(&job.orders)?,

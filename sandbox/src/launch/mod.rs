@@ -11,6 +11,7 @@ pub mod caps;
 pub mod cgroup;
 mod copy;
 pub mod disk;
+mod door;
 mod hints;
 pub mod id;
 pub mod ids;
@@ -39,6 +40,7 @@ mod wire;
 pub mod workspace;
 
 pub use ahead::Ahead;
+pub use door::{Door, Doors, Keeper};
 pub use session::{Outcome, Session};
 pub use stop::{Asked, Stop};
 pub use streams::{Sink, Stream};

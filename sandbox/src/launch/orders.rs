@@ -40,6 +40,8 @@ pub(super) struct Orders {
     pub(super) hidden: Vec<OsText>,
     pub(super) gitdir: Option<OsText>,
     pub(super) entries: Vec<HostEntry>,
+    /// There is an egress proxy, and these ports lead to it.
+    pub(super) doors: Option<Vec<u16>>,
 }
 
 const STEP: &str = "tell the sandbox of its plan";
@@ -52,6 +54,7 @@ impl Orders {
         rung: Rung,
         offset_s: i64,
         scratch: &std::path::Path,
+        door: Option<&super::Door>,
     ) -> Self {
         Self {
             label,
@@ -71,6 +74,7 @@ impl Orders {
             hidden: host.hidden.iter().map(|p| p.as_path().into()).collect(),
             gitdir: host.gitdir.as_deref().map(Into::into),
             entries: host.entries.clone(),
+            doors: door.map(|door| door.ports().to_vec()),
         }
     }
 
@@ -181,6 +185,7 @@ mod tests {
                     content: vec![0; 3],
                 }),
             ],
+            doors: Some(vec![80, 65_535]),
         };
         let file = orders.write().unwrap();
         let again = file.try_clone().unwrap();
@@ -210,6 +215,7 @@ mod tests {
                 },
                 reason: "",
             }],
+            doors: None,
         };
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(

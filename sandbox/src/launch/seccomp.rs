@@ -46,6 +46,16 @@ pub fn install_init() -> nix::Result<()> {
     add_filter(&filters::INIT)
 }
 
+/// Installs the wall of an egress proxy on the calling thread: for one that dials, or for one that
+/// serves a recording.
+pub fn install_proxy(dials: bool) -> nix::Result<()> {
+    nix::sys::prctl::set_no_new_privs()?;
+    add_filter(match dials {
+        true => &filters::PROXY_THAT_DIALS[..],
+        false => &filters::PROXY[..],
+    })
+}
+
 /// Installs the notifying filter and returns its listener. Call it last, and serve the listener from
 /// then on: the calls it names wait for an answer.
 ///

@@ -17,7 +17,7 @@ use super::streams::{self, Sink};
 use super::supervise::{Remains, Supervisor};
 use super::terminal::Terminal;
 use super::workspace::{OVERLAY_STEP, ladder};
-use super::{Stop, Survey};
+use super::{Door, Stop, Survey};
 use crate::SetupError;
 use crate::capture::{Rung, Workspace};
 use crate::clock::Stamps;
@@ -109,17 +109,19 @@ impl<'a> Session<'a> {
         &self.survey
     }
 
-    /// One run, its wall clock moved by `offset_s` seconds. The first run settles the rung.
+    /// One run, its wall clock moved by `offset_s` seconds. The first run settles the rung. With a
+    /// door its policy's destinations can be reached; without one nothing can.
     pub fn run(
         &mut self,
         label: Label,
         offset_s: i64,
+        mut door: Option<Door>,
         sink: &mut dyn Sink,
         stop: &Stop,
     ) -> Result<Outcome, SetupError> {
         loop {
             let rung = self.rungs[0];
-            match self.attempt(rung, label, offset_s, sink, stop) {
+            match self.attempt(rung, label, offset_s, &mut door, sink, stop) {
                 Err(e) if e.step == OVERLAY_STEP && self.rungs.len() > 1 => {
                     self.rungs.remove(0);
                 }
@@ -137,6 +139,7 @@ impl<'a> Session<'a> {
         rung: Rung,
         label: Label,
         offset_s: i64,
+        door: &mut Option<Door>,
         sink: &mut dyn Sink,
         stop: &Stop,
     ) -> Result<Outcome, SetupError> {
@@ -156,7 +159,15 @@ impl<'a> Session<'a> {
             None => Ahead::with(self.mapping, leaf.as_ref())?,
         };
         let (plan, host) = (self.plan, self.host);
-        let orders = Orders::new(plan, host, label, rung, offset_s, scratch.path());
+        let orders = Orders::new(
+            plan,
+            host,
+            label,
+            rung,
+            offset_s,
+            scratch.path(),
+            door.as_ref(),
+        );
         let ordered = ahead.order(&orders, theirs)?;
         let terminal = (self.plan.streams == Streams::Terminal)
             .then(Terminal::find)
@@ -177,6 +188,7 @@ impl<'a> Session<'a> {
             ordered.build,
             ends,
             egress,
+            door,
         )?;
         let ended = supervisor.run(sink, stop)?;
         let workspace = Workspace {

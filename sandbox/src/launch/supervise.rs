@@ -17,8 +17,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use super::Door;
 use super::budgets::Budgeter;
 use super::cgroup::Leaf;
+use super::door::{Listeners, Watched};
 use super::stop::Stop;
 use super::streams::{Ends, Sink};
 use super::wire::{BuildReport, Channel, Spent};
@@ -46,6 +48,12 @@ pub(super) struct Supervisor<'a> {
     to_build: Option<Channel>,
     ends: Ends,
     egress: Arc<Egress>,
+    /// The egress proxy, until it serves; where the set-up fails before, another may have it.
+    door: &'a mut Option<Door>,
+    listeners: Listeners,
+    watched: Option<Watched>,
+    /// How it is confined.
+    confinement: Option<String>,
     skewer: Option<Arc<Skewer>>,
     service: Option<Service>,
     budgets: Budgeter,
@@ -78,6 +86,7 @@ impl<'a> Supervisor<'a> {
         to_build: Channel,
         ends: Ends,
         egress: Arc<Egress>,
+        door: &'a mut Option<Door>,
     ) -> Result<Self, SetupError> {
         let skewer = (offset_s != 0)
             .then(|| Skewer::prepare(offset_s, start_s))
@@ -93,6 +102,10 @@ impl<'a> Supervisor<'a> {
             to_build: Some(to_build),
             ends,
             egress,
+            door,
+            listeners: Listeners::default(),
+            watched: None,
+            confinement: None,
             skewer,
             service: None,
             budgets: Budgeter::new(plan.budgets, leaf),
@@ -163,6 +176,10 @@ impl<'a> Supervisor<'a> {
         if let Some(fd) = self.budgets.waker().filter(|_| self.ending.is_none()) {
             add(fd, PollFlags::POLLIN);
         }
+        let proxy = self
+            .watched
+            .as_ref()
+            .map(|w| add(w.gone(), PollFlags::POLLIN));
         let timeout = PollTimeout::try_from(self.patience()).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -174,6 +191,9 @@ impl<'a> Supervisor<'a> {
 
         if ready[1] {
             self.asked(stop);
+        }
+        if hit(proxy) {
+            self.miss_proxy();
         }
         if hit(init) {
             self.hear_init();

@@ -45,6 +45,8 @@ pub(crate) enum FromInit {
     SetUp { layers: Vec<LayerReport> },
     /// Beside it: the name socket and the tables of sockets that belong to it.
     Names,
+    /// Beside it: a listener of the egress proxy's, or what tells who asks.
+    Door(super::door::Which),
     /// Beside it: the notification listener.
     Listener,
     /// The build's first process ended with this wait status.

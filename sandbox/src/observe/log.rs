@@ -6,12 +6,14 @@
 //! A run with more records than [`MOST`] loses the rest by number, and counts as incomplete.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use belljar_model::door::Decision;
 use belljar_model::{
-    Ask, Class, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, Exchange, Label, OsText,
-    Reason,
+    Ask, Bytes, Class, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, Exchange, Label,
+    OsText, Reason,
 };
 
 use super::classify::Judged;
@@ -19,6 +21,8 @@ use super::identify::{Known, unknown};
 
 /// Records kept of a run.
 pub(crate) const MOST: usize = 100_000;
+/// A call that was seen as it was made.
+pub(crate) const SEEN: &str = "notify";
 /// Askers whose last question is kept.
 const MAX_PAIRS: usize = 4096;
 
@@ -60,6 +64,8 @@ struct Kept {
     racy: bool,
     repeated: u64,
     hint: Option<String>,
+    exchange: Exchange,
+    attrib: &'static str,
     when: EgressWhen,
 }
 
@@ -146,7 +152,66 @@ impl Log {
                 bytes: None,
                 took_us: None,
             },
+            exchange: Exchange::default(),
+            attrib: SEEN,
             known: sight.known.cloned(),
+        });
+    }
+
+    /// Adds what the proxy decided. `attrib` says how its process was found.
+    pub(crate) fn add_decided(
+        &self,
+        decision: Decision,
+        known: Option<Arc<Known>>,
+        attrib: &'static str,
+    ) {
+        let Some(begun) = self.begun.get() else {
+            return;
+        };
+        let since = begun.elapsed();
+        let mut inner = self.lock();
+        if inner.records.len() >= MOST {
+            inner.lost += 1;
+            return;
+        }
+        let address = decision.host.to_string().parse::<IpAddr>();
+        let family = if address.is_ok_and(|ip| ip.is_ipv6()) {
+            "inet6"
+        } else {
+            "inet"
+        };
+        inner.records.push(Kept {
+            layer: decision.layer,
+            event: decision.event,
+            ask: Ask {
+                family: family.into(),
+                protocol: decision.protocol,
+                host: decision.host,
+                port: decision.port,
+            },
+            judged: Judged {
+                class: decision.class,
+                reason: decision.reason,
+                verdict: decision.verdict,
+            },
+            racy: false,
+            repeated: 0,
+            hint: decision.hint,
+            exchange: decision.exchange,
+            attrib,
+            when: EgressWhen {
+                ts: jiff::Timestamp::now().to_string(),
+                since_start_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+                pid: known.as_ref().map_or(0, |k| k.pid),
+                answers: decision.answers,
+                dialled: decision.dialled,
+                bytes: Some(Bytes {
+                    up: decision.up,
+                    down: decision.down,
+                }),
+                took_us: Some(decision.took_us),
+            },
+            known,
         });
     }
 
@@ -204,6 +269,9 @@ impl Log {
         let records = inner.records.into_iter().enumerate().map(|(seq, kept)| {
             let mut proc = kept.known.as_ref().map_or_else(unknown, |k| k.proc.clone());
             proc.exe_sha256 = kept.known.as_deref().and_then(&digest);
+            if kept.known.is_some() {
+                kept.attrib.clone_into(&mut proc.attrib);
+            }
             EgressRecord {
                 schema: EgressRecord::SCHEMA.into(),
                 run: self.run,
@@ -214,7 +282,7 @@ impl Log {
                 reason: kept.judged.reason,
                 class: kept.judged.class,
                 ask: kept.ask,
-                exchange: Exchange::default(),
+                exchange: kept.exchange,
                 proc,
                 racy: kept.racy,
                 repeated: kept.repeated,

@@ -18,16 +18,18 @@ mod log;
 mod mask;
 mod names;
 mod netlink;
+mod peers;
 mod place;
 mod probes;
 mod procfs;
+mod relay;
 
 use std::cell::LazyCell;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use belljar_model::{Ask, Class, EgressLayer, EgressRecord, EgressVerdict, Label, Probe, Reason};
@@ -37,7 +39,10 @@ pub(crate) use address::{Destination, LONGEST, parse, parse_as_inet};
 pub(crate) use classify::{Act, Protocol};
 pub(crate) use dns::LONGEST_QUERY;
 pub use names::NameSocket;
+pub(crate) use names::PORT;
+pub use peers::Peers;
 pub(crate) use procfs::socket_number;
+pub(crate) use relay::Supervised;
 
 use crate::SetupError;
 use classify::{Judged, judge};
@@ -46,6 +51,7 @@ use identify::{Known, Processes};
 use log::{Log, Sight};
 use names::{Names, Shared};
 use place::{Place, place};
+use relay::{Endpoints, Relay};
 
 /// Watches calls that name a destination, and names that are asked for.
 #[derive(Debug)]
@@ -55,6 +61,10 @@ pub struct Egress {
     /// Which process asks for names by which socket.
     askers: Arc<Shared>,
     names: Mutex<Option<Names>>,
+    /// The proxy's words are heard.
+    relay: Mutex<Option<Relay>>,
+    /// Which ports lead to the proxy, where there is one.
+    doors: OnceLock<Arc<Endpoints>>,
     /// The name socket is served: what is sent to it is heard there.
     served: AtomicBool,
     /// Calls seen before the command.
@@ -92,6 +102,8 @@ impl Egress {
             processes: Processes::new(home),
             askers: Arc::default(),
             names: Mutex::default(),
+            relay: Mutex::default(),
+            doors: OnceLock::new(),
             served: AtomicBool::new(false),
             rehearsed: AtomicU64::new(0),
         })
@@ -110,6 +122,40 @@ impl Egress {
         Ok(())
     }
 
+    /// Hears the proxy: who came to it, and what it decided. `ports` are those where programs
+    /// arrive that know no proxy.
+    pub(crate) fn serve_door(
+        &self,
+        supervised: Supervised,
+        ports: &[u16],
+    ) -> Result<(), SetupError> {
+        let doors = Arc::new(Endpoints::new(ports));
+        let relay = Relay::start(
+            supervised,
+            Arc::clone(&self.log),
+            Arc::clone(&self.askers),
+            Arc::clone(&doors),
+        )?;
+        let _ = self.doors.set(doors);
+        self.served.store(true, Ordering::Release);
+        *self.relay.lock().unwrap_or_else(PoisonError::into_inner) = Some(relay);
+        Ok(())
+    }
+
+    /// Tells the proxy that the run is over, and waits for what is left of its words; false where it
+    /// did not say goodbye.
+    pub(crate) fn close_door(&self) -> bool {
+        let relay = self
+            .relay
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(relay) = relay else { return true };
+        let heard = relay.stop();
+        self.log.lose(heard.lost);
+        heard.farewell
+    }
+
     /// What comes now is the command's.
     pub fn begin_command(&self) {
         self.log.begin();
@@ -122,6 +168,7 @@ impl Egress {
 
     /// What was seen. Call it when every process inside is gone.
     pub fn finish(&self) -> EgressLog {
+        self.close_door();
         let names = self
             .names
             .lock()
@@ -164,12 +211,19 @@ impl Egress {
         let known = LazyCell::new(|| self.processes.find(task));
         for named in called {
             if self.is_heard_later(&named) {
-                if let (Some(socket), Some(known)) = (named.socket, &*known) {
+                let Some(known) = &*known else { continue };
+                if let Some(socket) = named.socket {
                     self.askers.asks(socket, Arc::clone(known));
+                }
+                if let Some(doors) = self.doors.get() {
+                    doors.called(&named.destination, known);
                 }
                 continue;
             }
-            let Some((ask, judged)) = self.judge(act, &named) else {
+            let Some((ask, judged)) = self
+                .nobody_there(&named)
+                .or_else(|| self.judge(act, &named))
+            else {
                 continue;
             };
             if self.log.is_repeated_probe(event, &ask, judged) {
@@ -188,7 +242,33 @@ impl Egress {
 
     /// Whether what this call sends arrives at the name socket, which is better informed.
     fn is_heard_later(&self, named: &Named) -> bool {
-        self.served.load(Ordering::Acquire) && asks_loopback(named)
+        let door = || {
+            let doors = self.doors.get()?;
+            let tcp = matches!(named.protocol, Protocol::Tcp | Protocol::Unknown);
+            (tcp && doors.leads_there(&named.destination)).then_some(())
+        };
+        self.served.load(Ordering::Acquire) && (asks_loopback(named) || door().is_some())
+    }
+
+    /// A name that a rule allows, asked for at a port where nobody listens since no rule names it.
+    fn nobody_there(&self, named: &Named) -> Option<(Ask, Judged)> {
+        let host = self.doors.get()?.name_of(&named.destination)?;
+        let ask = Ask {
+            family: named.destination.family(),
+            protocol: named.protocol.name().into(),
+            host,
+            port: named.destination.port(),
+        };
+        let reason = match named.protocol {
+            Protocol::Udp => Reason::UdpNoRoute,
+            _ => Reason::PortNotAllowed,
+        };
+        let judged = Judged {
+            class: Class::External,
+            reason,
+            verdict: EgressVerdict::Deny,
+        };
+        Some((ask, judged))
     }
 
     fn judge(&self, act: Act, named: &Named) -> Option<(Ask, Judged)> {

@@ -30,9 +30,9 @@ use crate::SetupError;
 /// The port that names are asked of.
 pub(crate) const PORT: u16 = 53;
 /// A namespace's table of UDP sockets is not read further.
-const LONGEST_TABLE: u64 = 4 << 20;
-/// Sockets whose process is kept; when there are more, all are forgotten.
-const MAX_ASKERS: usize = 4096;
+pub(super) const LONGEST_TABLE: u64 = 4 << 20;
+/// Sockets whose process is kept at the least.
+const MAX_ASKERS: usize = 16_384;
 
 /// The bound socket, and the namespace's tables of UDP sockets, which stay readable from outside.
 #[derive(Debug)]
@@ -63,6 +63,11 @@ impl NameSocket {
         ]
     }
 
+    /// The socket, and the tables.
+    pub fn into_parts(self) -> (OwnedFd, [OwnedFd; 2]) {
+        (self.socket, self.tables)
+    }
+
     /// As handed over by [`Self::as_fds`].
     pub fn from_fds(fds: Vec<OwnedFd>) -> Option<Self> {
         let [socket, udp, udp6] = fds.try_into().ok()?;
@@ -85,19 +90,33 @@ pub(crate) struct Names {
 
 /// Which process asks by which socket.
 #[derive(Debug, Default)]
-pub(crate) struct Shared(Mutex<HashMap<u64, Arc<Known>>>);
+pub(crate) struct Shared(Mutex<Askers>);
+
+/// In two generations, so that those who came last are never forgotten.
+#[derive(Debug, Default)]
+struct Askers {
+    new: HashMap<u64, Arc<Known>>,
+    old: HashMap<u64, Arc<Known>>,
+}
 
 impl Shared {
-    /// Keeps that this socket's process asks for names.
+    /// Keeps that this socket's process asks.
     pub(crate) fn asks(&self, socket: u64, known: Arc<Known>) {
         let mut askers = self.lock();
-        if askers.len() >= MAX_ASKERS {
-            askers.clear();
+        if askers.new.len() >= MAX_ASKERS {
+            askers.old = std::mem::take(&mut askers.new);
         }
-        askers.insert(socket, known);
+        askers.new.insert(socket, known);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Known>>> {
+    /// The process that was seen to ask by this socket.
+    pub(crate) fn asker(&self, socket: u64) -> Option<Arc<Known>> {
+        let askers = self.lock();
+        let found = askers.new.get(&socket).or_else(|| askers.old.get(&socket));
+        found.cloned()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Askers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,10 +197,9 @@ impl Server {
     fn asker(&mut self, port: u16) -> Option<Arc<Known>> {
         let shared = Arc::clone(&self.shared);
         let rows = self.rows();
-        let askers = shared.lock();
         rows.iter()
             .filter(|row| row.port == port)
-            .find_map(|row| askers.get(&row.socket).cloned())
+            .find_map(|row| shared.asker(row.socket))
     }
 
     /// Queries that found the socket's queue full; one where that is not known.
@@ -203,20 +221,23 @@ impl Server {
     }
 }
 
-/// A line of `/proc/net/udp` or `udp6`.
+/// A line of `/proc/net/udp` or another of its kind.
 #[derive(Debug, PartialEq, Eq)]
-struct Row {
+pub(super) struct Row {
     /// The local port.
-    port: u16,
+    pub(super) port: u16,
+    /// The port at the other end, 0 where there is none.
+    pub(super) peer: u16,
     /// The socket's number.
-    socket: u64,
+    pub(super) socket: u64,
 }
 
-fn parse_row(line: &str) -> Option<Row> {
+pub(super) fn parse_row(line: &str) -> Option<Row> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
-    let (_, port) = fields.get(1)?.split_once(':')?;
+    let port = |n: usize| u16::from_str_radix(fields.get(n)?.split_once(':')?.1, 16).ok();
     Some(Row {
-        port: u16::from_str_radix(port, 16).ok()?,
+        port: port(1)?,
+        peer: port(2)?,
         socket: fields.get(9)?.parse().ok()?,
     })
 }

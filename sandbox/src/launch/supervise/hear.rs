@@ -12,10 +12,11 @@ use nix::unistd::Pid;
 use super::{Supervisor, now_ns};
 use crate::SetupError;
 use crate::error::At;
+use crate::launch::door::Stopped;
 use crate::launch::wire::{BuildReport, Channel, FromBuild, FromInit, ToBuild};
 use crate::launch::{hints, layers, require};
 use crate::notify::{Handler, Service};
-use crate::observe::NameSocket;
+use crate::observe::{NameSocket, Supervised};
 
 impl Supervisor<'_> {
     pub(super) fn hear_init(&mut self) {
@@ -41,6 +42,7 @@ impl Supervisor<'_> {
                     self.fail(e);
                 }
             }
+            FromInit::Door(which) => self.listeners.take(which, fds),
             FromInit::Listener => {
                 if let Err(e) = self.serve(fds.pop()) {
                     self.fail(e);
@@ -67,16 +69,67 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    fn serve_names(&self, fds: Vec<OwnedFd>) -> Result<(), SetupError> {
+    /// The name socket is the proxy's, where there is one.
+    fn serve_names(&mut self, fds: Vec<OwnedFd>) -> Result<(), SetupError> {
         let socket = NameSocket::from_fds(fds)
             .ok_or_else(|| SetupError::refused("serve the sandbox's name socket", "none came"))?;
+        if self.door.is_some() {
+            self.listeners.take_names(socket);
+            return Ok(());
+        }
         self.egress.serve_names(socket)
+    }
+
+    /// Gives the egress proxy its listeners, and hears it from now on.
+    fn open_door(&mut self) -> Result<(), SetupError> {
+        let Some(door) = self.door.take() else {
+            return Ok(());
+        };
+        let step = "open the doors of the egress proxy";
+        let mut listeners = std::mem::take(&mut self.listeners);
+        let peers = listeners
+            .take_peers()
+            .ok_or_else(|| SetupError::refused(step, "they never came"))?;
+        let name_socket = listeners.name_socket();
+        let ports = door.ports().to_vec();
+        self.confinement = Some(door.confinement());
+        let watched = self.watched.insert(door.open(listeners)?);
+        let supervised = Supervised {
+            channel: watched.channel()?.0,
+            peers,
+            name_socket,
+        };
+        self.egress.serve_door(supervised, &ports)
+    }
+
+    /// The egress proxy is gone while the run is not.
+    pub(super) fn miss_proxy(&mut self) {
+        self.watched = None;
+        self.fail(
+            SetupError::refused("keep the egress proxy running", "its process ended")
+                .hint("see whether something killed it (dmesg tells of the kernel's out-of-memory killer)"),
+        );
+    }
+
+    /// Ends it with the run.
+    pub(super) fn close_door(&mut self) {
+        let farewell = self.egress.close_door();
+        let Some(watched) = self.watched.take() else {
+            return;
+        };
+        if !farewell || watched.wait() == Stopped::Killed {
+            let why = "it did not end in order";
+            self.failure
+                .get_or_insert_with(|| SetupError::refused("keep the egress proxy running", why));
+        }
     }
 
     /// Starts answering trapped calls, then lets the build's process go on.
     fn serve(&mut self, listener: Option<OwnedFd>) -> Result<(), SetupError> {
         let step = "serve the seccomp listener";
         let listener = listener.ok_or_else(|| SetupError::refused(step, "none came"))?;
+        // What it decides is known before anybody can ask.
+        self.open_door()?;
         let egress: Arc<dyn Handler> = self.egress.clone();
         let skewer = self.skewer.clone().map(|s| s as Arc<dyn Handler>);
         let handlers = skewer.into_iter().chain([egress]).collect();

@@ -54,6 +54,7 @@ impl Supervisor<'_> {
         if let Some(service) = self.service.take() {
             service.stop();
         }
+        self.close_door();
         // Also where the run failed: another may follow, which needs this process with one thread.
         let log = self.egress.finish();
         let wall = self.begun.elapsed();

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 #[expect(unreachable_pub, reason = "shared with build.rs")]
 mod rules;
 
-pub(super) use rules::{Allow, Constants, Cookie, KnownBad, Notify, Rule, Test};
+pub(super) use rules::{Allow, Constants, Cookie, KnownBad, Notify, Proxy, Rule, Test};
 
 /// Everything under `sandbox/seccomp`.
 pub(super) struct Data {
@@ -17,6 +17,7 @@ pub(super) struct Data {
     pub(super) allow: Allow,
     pub(super) known_bad: KnownBad,
     pub(super) notify: Notify,
+    pub(super) proxy: Proxy,
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> T {
@@ -29,6 +30,7 @@ pub(super) fn load() -> Data {
         allow: parse(include_str!("../../../../seccomp/allow.toml")),
         known_bad: parse(include_str!("../../../../seccomp/known_bad.toml")),
         notify: parse(include_str!("../../../../seccomp/notify.toml")),
+        proxy: parse(include_str!("../../../../seccomp/proxy.toml")),
     }
 }
 
@@ -73,7 +75,13 @@ impl Data {
     /// Argument lists that lie on, beside and far from every condition that any rule has on `call`.
     pub(super) fn grid(&self, call: &str) -> Vec<[u64; 6]> {
         let mut values: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
-        let rules = self.known_bad.rules.iter().chain(self.all_notify());
+        let proxy = self.proxy.rules.iter().chain(&self.proxy.dials);
+        let rules = self
+            .known_bad
+            .rules
+            .iter()
+            .chain(self.all_notify())
+            .chain(proxy);
         for rule in rules.filter(|rule| rule.calls.iter().any(|c| c == call)) {
             for condition in &rule.when {
                 let at = values.entry(usize::from(condition.arg)).or_default();
@@ -168,6 +176,7 @@ fn constants_are_those_of_the_headers() {
             assert_eq!(constants[stringify!($name)], theirs, stringify!($name));
         })*};
     }
+    same!(CLONE_THREAD PROT_EXEC PR_SET_NAME F_GETFD F_SETFD F_GETFL F_SETFL F_DUPFD_CLOEXEC F_SETPIPE_SZ F_GETPIPE_SZ);
     same!(CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET);
     same!(S_IFMT S_IFCHR S_IFBLK S_ISUID S_ISGID O_CREAT);
     same!(AF_UNIX AF_INET AF_INET6 AF_NETLINK SOCK_STREAM SOCK_DGRAM SOCK_NONBLOCK SOCK_CLOEXEC);
@@ -178,7 +187,7 @@ fn constants_are_those_of_the_headers() {
     macro_rules! same_request {
         ($($name:ident)*) => {$(assert_eq!(constants[stringify!($name)], c::$name as u64, stringify!($name));)*};
     }
-    same_request!(TIOCSTI TIOCLINUX TIOCCONS TIOCSETD FS_IOC_SETFLAGS FS_IOC32_SETFLAGS FS_IOC_SETVERSION);
+    same_request!(FIONREAD FIONBIO TIOCSTI TIOCLINUX TIOCCONS TIOCSETD FS_IOC_SETFLAGS FS_IOC32_SETFLAGS FS_IOC_SETVERSION);
     same_request!(FS_IOC32_SETVERSION FICLONE FICLONERANGE);
     let tmpfile = c::O_TMPFILE & !c::O_DIRECTORY;
     assert_eq!(constants["__O_TMPFILE"], i64::from(tmpfile).cast_unsigned());

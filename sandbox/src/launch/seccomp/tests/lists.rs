@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::bpf::{self, Call};
 use super::data::{self, Data, Rule};
 use super::{
-    ALL, ALLOW, ENOSYS, EPERM, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, Sysno, Verdict, ask,
-    number,
+    ALL, ALLOW, ENOSYS, EPERM, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, PROXY,
+    PROXY_THAT_DIALS, Sysno, Verdict, ask, number,
 };
 
 /// A filter, the rules it was made of, and its two answers.
@@ -22,7 +22,7 @@ struct Filter<'a> {
     miss: Verdict,
 }
 
-fn filters(data: &Data) -> [Filter<'_>; 5] {
+fn filters(data: &Data) -> [Filter<'_>; 7] {
     let filter = |name, program, rules, hit, miss| Filter {
         name,
         program,
@@ -45,6 +45,20 @@ fn filters(data: &Data) -> [Filter<'_>; 5] {
             "init",
             &INIT,
             data.allow.init.iter().collect(),
+            pass,
+            ENOSYS,
+        ),
+        filter(
+            "proxy",
+            &PROXY,
+            data.proxy.rules.iter().collect(),
+            pass,
+            ENOSYS,
+        ),
+        filter(
+            "proxy that dials",
+            &PROXY_THAT_DIALS,
+            data.proxy.rules.iter().chain(&data.proxy.dials).collect(),
             pass,
             ENOSYS,
         ),

@@ -17,7 +17,7 @@ use syscalls::aarch64::Sysno;
 #[cfg(target_arch = "x86_64")]
 use syscalls::x86_64::Sysno;
 
-use super::filters::{ALLOW, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK};
+use super::filters::{ALLOW, INIT, KNOWN_BAD, OBSERVE, OBSERVE_AND_CLOCK, PROXY, PROXY_THAT_DIALS};
 
 /// What the kernel does with a call, after all filters have spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
