@@ -152,6 +152,7 @@ pub fn merge(typed: Typed<'_>, file: &File) -> Config {
             strict_mtime: args.strict_mtime || file.strict_mtime,
         },
         evidence: first([&args.evidence, &file.evidence]).unwrap_or(default.evidence),
+        egress: default.egress,
         on_deny: match args.on_deny.or(file.on_deny) {
             Some(OnDenyArg::Fail) => OnDeny::Fail,
             Some(OnDenyArg::Record) | None => OnDeny::Record,

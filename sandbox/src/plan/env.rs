@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use belljar_model::door::{HTTP_DOOR, SOCKS_DOOR};
 use belljar_model::{EnvValue, OsText};
 
 use super::identity::{HOME, USER};
@@ -126,8 +127,34 @@ pub(super) fn make(
         check(name)?;
         declare(&mut vars, name, value.clone());
     }
+    if request.egress.opens() && !request.egress.no_proxy_env {
+        for (name, value) in proxy() {
+            vars.entry(name).or_insert(value);
+        }
+    }
     notices.extend(left_out(caller, &vars));
     Ok(Environment { vars, notices })
+}
+
+/// Where programs that know of proxies find the one there is, in both spellings. What stays inside
+/// needs none.
+fn proxy() -> impl Iterator<Item = (OsText, EnvValue)> {
+    let http = format!("http://{HTTP_DOOR}");
+    let names = [
+        ("http_proxy", http.clone()),
+        ("https_proxy", http),
+        // Names are looked up by the proxy.
+        ("all_proxy", format!("socks5h://{SOCKS_DOOR}")),
+        ("no_proxy", "localhost,127.0.0.1,::1,.localhost".into()),
+    ];
+    names.into_iter().flat_map(|(name, value)| {
+        let value = EnvValue {
+            value: value.as_str().into(),
+            public: true,
+        };
+        let upper = name.to_ascii_uppercase();
+        [(name.into(), value.clone()), (upper.as_str().into(), value)]
+    })
 }
 
 fn declare(vars: &mut BTreeMap<OsText, EnvValue>, name: &OsText, value: OsText) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use belljar_model::{
-    Budgets, CacheKind, Layer, OnDeny, OsText, Outputs, Skew, Source, WorkspaceWish,
+    Budgets, CacheKind, Layer, OnDeny, OsText, Outputs, Policy, Skew, Source, WorkspaceWish,
 };
 
 /// A run or a pair, as asked for. Relative paths are relative to the caller's folder.
@@ -40,6 +40,8 @@ pub struct Request {
     pub outputs: Outputs,
     /// Where evidence goes.
     pub evidence: PathBuf,
+    /// What may be reached.
+    pub egress: Policy,
     /// What an external denial does.
     pub on_deny: OnDeny,
     /// Layers required beyond the default ones.
@@ -69,6 +71,7 @@ impl Request {
             pass_env: BTreeSet::new(),
             outputs: Outputs::default(),
             evidence: "artifacts".into(),
+            egress: Policy::default(),
             on_deny: OnDeny::default(),
             require: BTreeMap::new(),
             budgets: Budgets::default(),

@@ -89,7 +89,7 @@ pub fn resolve(request: &Request, caller: &Caller, view: &dyn View) -> Result<Re
         files: rules(&entries, caller.home().as_deref()),
         caches: served_by,
         outputs: request.outputs.clone(),
-        egress: belljar_model::Policy::default(),
+        egress: request.egress.clone(),
         on_deny: request.on_deny,
         require: request.require.clone(),
         budgets: request.budgets,
