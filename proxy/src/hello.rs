@@ -205,7 +205,7 @@ fn hello(body: &[u8]) -> Result<Hello, BadHello> {
         }
     }
     match (versions, legacy) {
-        (Some(true), TLS12) | (None, TLS12) => Ok(hello),
+        (Some(true) | None, TLS12) => Ok(hello),
         (Some(false), _) => Err(BadHello::Old("no version from TLS 1.2 on is offered")),
         (None, ..TLS12) => Err(BadHello::Old("a version before TLS 1.2")),
         _ => Err(BadHello::Malformed(

@@ -9,7 +9,13 @@
 
 pub mod address;
 pub mod authority;
+mod client;
+pub mod deny;
+pub mod dial;
 pub mod dns;
+mod door;
+mod guard;
+mod handoff;
 pub mod hello;
 pub mod http;
 pub mod limits;
@@ -18,6 +24,7 @@ pub mod policy;
 mod resolve;
 mod server;
 mod setup;
+mod shared;
 pub mod socks;
 mod synthetic;
 mod tunnel;

@@ -1,11 +1,17 @@
 //! What the proxy is given, and what it reads of the host before it is confined.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use belljar_model::Policy;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::policy::Compiled;
+use crate::resolve::Names;
+use crate::upstream::Upstream;
 
 /// All that the proxy is told.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ impl Role {
 }
 
 /// What of the host the outside is found by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// The text of `resolv.conf`.
     pub resolv_conf: Vec<u8>,
@@ -56,6 +62,16 @@ pub struct Host {
 const LONGEST_FILE: u64 = 1 << 20;
 /// The variables of the host that name an upstream proxy; the lower-case spellings count as well.
 const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No value of a variable: there may be a password in it.
+        f.debug_struct("Host")
+            .field("variables", &self.variables.keys())
+            .field("own", &self.own)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Host {
     /// Reads them: `resolv.conf` and the hosts file, this process's variables, the machine's
@@ -142,10 +158,17 @@ impl ProxyError {
 }
 
 /// A proxy that needs nothing of the host's files any more.
-#[derive(Debug)]
 pub struct Prepared {
     pub(crate) setup: Setup,
+    pub(crate) ready: Ready,
     pub(crate) authority_pem: Option<String>,
+}
+
+/// What was read and understood.
+pub(crate) struct Ready {
+    pub(crate) policy: Compiled,
+    pub(crate) names: Names,
+    pub(crate) upstream: Upstream,
 }
 
 impl Prepared {
@@ -155,10 +178,49 @@ impl Prepared {
     }
 }
 
-/// Reads what is needed of the host.
-pub fn prepare(setup: Setup) -> Result<Prepared, ProxyError> {
+/// Reads what is needed of the host, and lets this process hold as many connections as the policy
+/// says.
+pub fn prepare(mut setup: Setup) -> Result<Prepared, ProxyError> {
+    let policy = Compiled::new(&setup.policy).map_err(|e| {
+        ProxyError::new(
+            format!("can't use the egress policy: {e}"),
+            "correct it; `belljar egress check` shows what it says",
+        )
+    })?;
+    let names = Names::new(&setup.host)?;
+    let upstream = Upstream::new(&setup.host.variables)?;
+    // They may hold passwords, and nobody needs them any more.
+    setup.host.variables.clear();
+    let room = descriptors(setup.policy.limits.connections)?;
+    setup.policy.limits.connections = room;
     Ok(Prepared {
         setup,
+        ready: Ready {
+            policy,
+            names,
+            upstream,
+        },
         authority_pem: None,
     })
+}
+
+/// Descriptors that are no connection's: doors, the channel, pipes, name servers.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// How many connections there is room for: as many as wanted, if the hard limit on descriptors lets.
+fn descriptors(wanted: u32) -> Result<u32, ProxyError> {
+    let failed = |errno| {
+        ProxyError::new(
+            format!("can't set the limit on descriptors: {errno}"),
+            "raise the hard limit (ulimit -Hn)",
+        )
+    };
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    let need = 2 * u64::from(wanted) + OTHER_DESCRIPTORS;
+    let have = soft.max(need.min(hard));
+    if have > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, have, hard).map_err(failed)?;
+    }
+    let room = have.saturating_sub(OTHER_DESCRIPTORS) / 2;
+    Ok(wanted.min(u32::try_from(room).unwrap_or(u32::MAX)).max(1))
 }

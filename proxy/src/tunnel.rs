@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::limits::{Budgets, Way};
 
@@ -98,6 +99,8 @@ pub enum By {
     Idle,
     /// A budget of bytes is used up.
     Budget(Way),
+    /// The run is over.
+    Stopped,
 }
 
 /// What a tunnel is held to.
@@ -119,6 +122,7 @@ pub async fn join(
     server: &TcpStream,
     first: &[u8],
     terms: Terms<'_>,
+    mut stop: watch::Receiver<bool>,
 ) -> Ended {
     let counts = Counts::default();
     let up = Lane {
@@ -142,6 +146,7 @@ pub async fn join(
             Err(by) => by,
         },
         () = counts.idle(terms.idle) => By::Idle,
+        _ = stop.wait_for(|over| *over) => By::Stopped,
     };
     Ended {
         up: counts.up.load(Ordering::Relaxed),
@@ -392,7 +397,8 @@ mod tests {
                 rule: Some(0),
                 idle,
             };
-            join(&pool, &inside, &outside, first, terms).await
+            let (_keep, stop) = watch::channel(false);
+            join(&pool, &inside, &outside, first, terms, stop).await
         });
         Case {
             client,

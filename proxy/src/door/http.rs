@@ -1,0 +1,97 @@
+//! The HTTP door: `CONNECT`, and requests with an absolute `http` target.
+
+use belljar_model::Reason;
+use belljar_model::door::Decision;
+
+use super::{Door, about, denied, judged};
+use crate::authority::Authority;
+use crate::client::Client;
+use crate::deny::forbidden;
+use crate::guard::{self, Fixed};
+use crate::handoff;
+use crate::http::{RequestHead, Target, parse_request};
+
+/// Serves one connection.
+pub(crate) async fn serve(mut client: Client) {
+    let limit = client.shared.limits.head_bytes as usize;
+    let (head, length) = loop {
+        match parse_request(&client.read, limit) {
+            Ok(Some(found)) => break found,
+            Ok(None) => {}
+            Err(bad) => {
+                let mut decision = client.seen.draft("request");
+                denied(&mut decision, bad.reason(), &bad.detail());
+                decision.exchange.hex = Some(crate::log::hex(&client.read));
+                return refuse(client, decision).await;
+            }
+        }
+        if let Err(gone) = client.more(limit + 1).await {
+            let mut decision = client.seen.draft("request");
+            gone.record(&mut decision);
+            return match client.read.len() {
+                0 => guard::quiet(client, decision).await,
+                _ => refuse(client, decision).await,
+            };
+        }
+    };
+    match &head.target {
+        Target::Authority(target) => {
+            let target = target.clone();
+            client.read.drain(..length);
+            connect(client, &head, &target).await;
+        }
+        // The relay reads the head again: it serves all requests of this connection alike.
+        Target::Absolute { .. } => handoff::requests(client, None, None).await,
+        Target::Origin(_) | Target::Asterisk => {
+            let mut decision = client.seen.draft("request");
+            decision.exchange.method = Some(head.method.clone());
+            decision.host = head.host().unwrap_or("unknown").into();
+            let why = "this door takes CONNECT and absolute targets only";
+            denied(&mut decision, Reason::FormDenied, why);
+            refuse(client, decision).await;
+        }
+    }
+}
+
+async fn connect(client: Client, head: &RequestHead, target: &str) {
+    let mut decision = client.seen.draft("connect");
+    decision.exchange.method = Some("CONNECT".into());
+    decision.host = target.into();
+    let authority = match Authority::parse(target.as_bytes(), None) {
+        Ok(authority) => authority,
+        Err(error) => {
+            denied(&mut decision, Reason::BadRequest, &error.to_string());
+            decision.exchange.raw = Some(target.into());
+            return refuse(client, decision).await;
+        }
+    };
+    about(&mut decision, &authority, None);
+    if let Some(host) = head.host() {
+        // Some clients leave the port out of it, as if it were the scheme's.
+        let named = Authority::parse(host.as_bytes(), Some(authority.port()));
+        if named.ok().as_ref() != Some(&authority) {
+            decision.exchange.raw = Some(host.into());
+            let why = "Host is not the target of CONNECT";
+            denied(&mut decision, Reason::AuthorityMismatch, why);
+            return refuse(client, decision).await;
+        }
+    }
+    let verdict = client.shared.policy.authority(&authority);
+    judged(&mut decision, &verdict, &authority);
+    if !verdict.allow {
+        return refuse(client, decision).await;
+    }
+    let fixed = Fixed {
+        door: Door::Http,
+        authority,
+        rule: verdict.rule,
+        decision,
+    };
+    guard::pass(client, fixed).await;
+}
+
+async fn refuse(client: Client, decision: Decision) {
+    let answer = forbidden(decision.reason, decision.exchange.rule);
+    client.seen.decide(decision).await;
+    client.last(&answer).await;
+}

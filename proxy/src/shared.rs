@@ -1,0 +1,65 @@
+//! What all connections of a run have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use belljar_model::{EgressLimits, Tls};
+use tokio::sync::{Semaphore, watch};
+
+use crate::Role;
+use crate::dial::Dialer;
+use crate::limits::Budgets;
+use crate::log::Log;
+use crate::policy::Compiled;
+use crate::synthetic::Synthetic;
+use crate::tunnel::Pool;
+
+/// What all connections of a run have in common.
+pub struct Shared {
+    /// The policy.
+    pub policy: Arc<Compiled>,
+    /// Whom requests are answered by.
+    pub role: Role,
+    /// Limits of the run.
+    pub limits: EgressLimits,
+    /// Bytes that are left.
+    pub budgets: Budgets,
+    /// The way out.
+    pub dialer: Dialer,
+    pub(crate) log: Log,
+    pub(crate) names: Synthetic,
+    pub(crate) pool: Pool,
+    /// Connections that may still be taken.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// How long a head, a hello or a greeting may take.
+    pub fn head_time(&self) -> Duration {
+        Duration::from_millis(self.limits.head_ms)
+    }
+
+    /// How long nothing may move on a connection.
+    pub fn idle_time(&self) -> Duration {
+        Duration::from_millis(self.limits.idle_ms)
+    }
+
+    /// Ends when the run is over.
+    pub async fn stopped(&self) {
+        // Whoever could say so is gone: that is the same.
+        let _ = self.stop.clone().wait_for(|over| *over).await;
+    }
+
+    /// Whether TLS under this rule is opened.
+    pub(crate) fn inspects(&self, rule: Option<u32>) -> bool {
+        let rule = rule.and_then(|n| self.policy.rule(n));
+        self.role != Role::Live || rule.is_some_and(|rule| rule.tls == Tls::Inspect)
+    }
+
+    /// Whether anything may be spoken under this rule.
+    pub(crate) fn raw(&self, rule: Option<u32>) -> bool {
+        let rule = rule.and_then(|n| self.policy.rule(n));
+        rule.is_some_and(|rule| rule.raw)
+    }
+}
