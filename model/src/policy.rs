@@ -63,6 +63,7 @@ pub enum Fetch {
 }
 
 impl Fetch {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     fn is_live(&self) -> bool {
         *self == Self::Live
     }

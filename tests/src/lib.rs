@@ -9,11 +9,13 @@ mod console;
 pub mod coverage;
 mod evidence;
 mod fixture;
+mod outside;
 mod project;
 mod vm;
 
 pub use console::{check_shell_blocks, run_blocks};
 pub use evidence::Evidence;
 pub use fixture::{Expect, Side, leak_names};
+pub use outside::{ORIGIN, Outside};
 pub use project::{Project, Ran, belljar_bin, eventually, repository};
 pub use vm::{KERNELS, Vm};

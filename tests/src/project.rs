@@ -211,7 +211,7 @@ impl Project {
     }
 }
 
-fn caller_is_root() -> bool {
+pub(crate) fn caller_is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }

@@ -15,6 +15,7 @@ mod file_times;
 mod leaks;
 mod lifetime;
 mod outputs;
+mod outside;
 mod require;
 mod skew;
 mod tools;
