@@ -187,6 +187,14 @@ pub fn prepare(mut setup: Setup) -> Result<Prepared, ProxyError> {
             "correct it; `belljar egress check` shows what it says",
         )
     })?;
+    // Where the kernel's call can't be linked (a static C library), the source of random numbers is a
+    // file that can't be opened any more once this process is confined.
+    getrandom::fill(&mut [0; 16]).map_err(|e| {
+        ProxyError::new(
+            format!("can't get random numbers: {e}"),
+            "see whether /dev/urandom is there",
+        )
+    })?;
     let names = Names::new(&setup.host)?;
     let upstream = Upstream::new(&setup.host.variables)?;
     // They may hold passwords, and nobody needs them any more.

@@ -62,18 +62,23 @@ pub(super) fn confine(dials: bool, records: bool, parent: Pid) -> Result<u32, Se
     Ok(landlock)
 }
 
-/// No core, no file but the recording, and enough descriptors.
+/// Enough descriptors; before anything counts on them.
+pub(super) fn room() -> Result<(), SetupError> {
+    let step = "set the limits of the egress proxy";
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).step(step)?;
+    // Root alone may raise the hard one; what there is serves fewer connections.
+    if setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS.max(hard)).is_err() {
+        setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS), hard).step(step)?;
+    }
+    Ok(())
+}
+
+/// No core, and no file but the recording.
 fn limits(records: bool) -> Result<(), SetupError> {
     let step = "set the limits of the egress proxy";
     setrlimit(Resource::RLIMIT_CORE, 0, 0).step(step)?;
     if !records {
         setrlimit(Resource::RLIMIT_FSIZE, 0, 0).step(step)?;
-    }
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).step(step)?;
-    let wanted = DESCRIPTORS.max(hard);
-    // Root alone may raise the hard one; what there is serves fewer connections.
-    if setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, wanted).is_err() {
-        setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS), hard).step(step)?;
     }
     Ok(())
 }

@@ -71,6 +71,7 @@ enum Said {
 #[derive(Debug)]
 pub struct Door {
     child: Child,
+    pid: Pid,
     channel: Channel,
     authority: Option<String>,
     landlock: u32,
@@ -80,12 +81,21 @@ pub struct Door {
 
 /// Killed and reaped when it is dropped.
 #[derive(Debug)]
-struct Child(Pid);
+struct Child(Option<Pid>);
+
+impl Child {
+    /// Waits for its end; its wait status.
+    fn reap(&mut self) -> Option<i32> {
+        wait4(self.0.take()?).ok().map(|(status, _)| status)
+    }
+}
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let _ = kill(self.0, Signal::SIGKILL);
-        let _ = wait4(self.0);
+        if let Some(pid) = self.0 {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        self.reap();
     }
 }
 
@@ -107,7 +117,7 @@ impl Door {
             }
             Cloned::Parent(pid) => pid,
         };
-        let child = Child(pid);
+        let child = Child(Some(pid));
         drop((theirs, keeper));
         let step = "start the egress proxy";
         await_word(&channel, PREPARES)?;
@@ -120,6 +130,7 @@ impl Door {
                 _,
             )) => Ok(Self {
                 child,
+                pid,
                 channel,
                 authority,
                 landlock,
@@ -134,11 +145,6 @@ impl Door {
     /// The certificate (PEM) of the run's own authority, where TLS is inspected.
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_deref()
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> Pid {
-        self.child.0
     }
 
     pub(super) fn ports(&self) -> &[u16] {

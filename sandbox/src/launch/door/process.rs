@@ -1,6 +1,7 @@
 //! The process itself, from its fork to its end, and the supervisor's hold on it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -15,27 +16,34 @@ use crate::error::At;
 use crate::launch::wire::Channel;
 use crate::sys::process::{close_between, die_with_parent, exit_now, pidfd_open};
 
+/// As Rust's own programs end.
+const PANICKED: i32 = 101;
 /// How long it may take to close its connections when the run is over.
 pub(in crate::launch) const LEAVES: Duration = Duration::from_secs(10);
 
 /// Runs it to its end; does not return.
-pub(super) fn run(mut keeper: Box<dyn Keeper>, channel: Channel, dials: bool, parent: Pid) -> ! {
+pub(super) fn run(keeper: Box<dyn Keeper>, channel: Channel, dials: bool, parent: Pid) -> ! {
+    // A panic must not unwind into the copy of the supervisor's stack, whose values end processes.
+    let body = AssertUnwindSafe(|| live(keeper, channel, dials, parent));
+    exit_now(catch_unwind(body).unwrap_or(PANICKED))
+}
+
+fn live(mut keeper: Box<dyn Keeper>, channel: Channel, dials: bool, parent: Pid) -> i32 {
     let said = match prepare(&mut *keeper, &channel, dials, parent) {
         Ok(ready) => ready,
         Err(error) => {
             let _ = channel.send(&Said::Failed(error));
-            exit_now(1)
+            return 1;
         }
     };
     if channel.send(&said).is_err() {
-        exit_now(1);
+        return 1;
     }
     // Without listeners the run did not come that far.
-    let Some(doors) = listeners::take(&channel) else {
-        exit_now(0);
-    };
-    let code = keeper.serve(doors, channel.0);
-    exit_now(i32::from(code))
+    match listeners::take(&channel) {
+        Some(doors) => i32::from(keeper.serve(doors, channel.0)),
+        None => 0,
+    }
 }
 
 fn prepare(
@@ -50,6 +58,7 @@ fn prepare(
     keeps.push(channel.0.as_raw_fd());
     let records = keeper.records();
     close_others(keeps)?;
+    confine::room()?;
     let authority = keeper.prepare().map_err(|(why, hint)| {
         let error = SetupError::refused("prepare the egress proxy", why);
         match hint {
@@ -95,10 +104,10 @@ impl Door {
     /// Gives it its listeners; from now on it serves.
     pub(in crate::launch) fn open(self, listeners: Listeners) -> Result<Watched, SetupError> {
         listeners.hand_over(&self.channel)?;
-        let gone = pidfd_open(self.child.0).step("watch the egress proxy")?;
+        let gone = pidfd_open(self.pid).step("watch the egress proxy")?;
         Ok(Watched {
             gone,
-            _child: self.child,
+            child: self.child,
             channel: self.channel,
         })
     }
@@ -108,7 +117,7 @@ impl Door {
 #[derive(Debug)]
 pub(in crate::launch) struct Watched {
     gone: OwnedFd,
-    _child: Child,
+    child: Child,
     channel: Channel,
 }
 
@@ -131,6 +140,15 @@ impl Watched {
     pub(in crate::launch) fn channel(&self) -> Result<Channel, SetupError> {
         let copy = self.channel.0.try_clone().step("copy a descriptor")?;
         Ok(Channel(copy))
+    }
+
+    /// How it ended, in a phrase; once it is gone.
+    pub(in crate::launch) fn end(mut self) -> String {
+        match self.child.reap() {
+            Some(s) if libc::WIFSIGNALED(s) => format!("signal {} ended it", libc::WTERMSIG(s)),
+            Some(s) => format!("it ended with exit status {}", libc::WEXITSTATUS(s)),
+            None => "its process ended".into(),
+        }
     }
 
     /// Waits for its end, after it was told to stop, for a bounded time.

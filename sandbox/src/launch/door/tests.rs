@@ -252,7 +252,7 @@ fn one_that_is_not_wanted_is_ended() {
             file: String::new(),
         };
         let door = Door::start(Box::new(tester), vec![], true).unwrap();
-        let pid = door.pid();
+        let pid = door.pid;
         drop(door);
         std::io::stdout().flush().unwrap_or(());
         format!("{:?}", kill(pid, None))

@@ -104,9 +104,11 @@ impl Supervisor<'_> {
 
     /// The egress proxy is gone while the run is not.
     pub(super) fn miss_proxy(&mut self) {
-        self.watched = None;
+        let Some(watched) = self.watched.take() else {
+            return;
+        };
         self.fail(
-            SetupError::refused("keep the egress proxy running", "its process ended")
+            SetupError::refused("keep the egress proxy running", watched.end())
                 .hint("see whether something killed it (dmesg tells of the kernel's out-of-memory killer)"),
         );
     }
