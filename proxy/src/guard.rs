@@ -83,7 +83,7 @@ pub(crate) async fn pass(mut client: Client, mut fixed: Fixed) {
     match kind {
         First::Tls => tls(client, fixed, dialled).await,
         First::Http if fixed.authority.port() != TLS_PORT => {
-            handoff::requests(client, Some(fixed.authority), fixed.rule).await;
+            handoff::requests(client, Some(fixed.authority)).await;
         }
         First::Http | First::Other => {
             fixed.decision.exchange.hex = Some(crate::log::hex(&client.read));
@@ -144,7 +144,7 @@ async fn tls(mut client: Client, mut fixed: Fixed, dialled: Option<Dialed>) {
         return refuse(client, fixed, Stage::Tls).await;
     }
     if client.shared.inspects(fixed.rule) {
-        return handoff::tls(client, fixed.authority, fixed.rule, fixed.decision).await;
+        return handoff::tls(client, fixed.authority, fixed.decision).await;
     }
     let dialled = match dialled {
         Some(dialled) => Ok(dialled),

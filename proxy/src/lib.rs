@@ -10,17 +10,21 @@
 pub mod address;
 pub mod authority;
 mod client;
+pub mod credential;
 pub mod deny;
 pub mod dial;
 pub mod dns;
 mod door;
+mod exchange;
 mod guard;
 mod handoff;
 pub mod hello;
 pub mod http;
+pub mod inspect;
 pub mod limits;
 pub mod log;
 pub mod policy;
+pub mod record;
 mod resolve;
 mod server;
 mod setup;
@@ -31,4 +35,4 @@ mod tunnel;
 mod upstream;
 
 pub use server::serve;
-pub use setup::{Doors, Host, Prepared, ProxyError, Role, Setup, prepare};
+pub use setup::{Doors, Extras, Host, Prepared, ProxyError, Role, Setup, prepare, prepare_with};

@@ -72,8 +72,10 @@ async fn run(prepared: Prepared, doors: Doors, channel: UnixDatagram) -> Result<
         let _ = ends.recv().await;
     };
     let _ = timeout(LAST_WORDS, all_ended).await;
+    let kept = shared.relay.source.finish();
     drop((listening, shared));
     let _ = timeout(LAST_WORDS, writer).await;
+    kept?;
     Ok(said)
 }
 
@@ -84,11 +86,13 @@ fn share(
 ) -> Result<Arc<Shared>, io::Error> {
     let Prepared {
         setup,
-        ready: Ready {
-            policy,
-            names,
-            upstream,
-        },
+        ready:
+            Ready {
+                policy,
+                names,
+                upstream,
+                relay,
+            },
         ..
     } = prepared;
     let outside = setup
@@ -112,6 +116,7 @@ fn share(
             log: log.clone(),
         },
         policy,
+        relay,
         role: setup.role,
         limits: setup.policy.limits,
         budgets: Budgets::new(&setup.policy),

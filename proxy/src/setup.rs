@@ -9,7 +9,11 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use belljar_model::Policy;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::credential::{Origin, Secrets};
+use crate::exchange::{Relay, Source};
+use crate::inspect::{self, Ca, Roots};
 use crate::policy::Compiled;
+use crate::record::{Store, Tape};
 use crate::resolve::Names;
 use crate::upstream::Upstream;
 
@@ -166,6 +170,7 @@ pub struct Prepared {
 
 /// What was read and understood.
 pub(crate) struct Ready {
+    pub(crate) relay: Relay,
     pub(crate) policy: Compiled,
     pub(crate) names: Names,
     pub(crate) upstream: Upstream,
@@ -180,7 +185,12 @@ impl Prepared {
 
 /// Reads what is needed of the host, and lets this process hold as many connections as the policy
 /// says.
-pub fn prepare(mut setup: Setup) -> Result<Prepared, ProxyError> {
+pub fn prepare(setup: Setup) -> Result<Prepared, ProxyError> {
+    prepare_with(setup, Extras::default())
+}
+
+/// The same, with what only some runs have.
+pub fn prepare_with(mut setup: Setup, extras: Extras) -> Result<Prepared, ProxyError> {
     let policy = Compiled::new(&setup.policy).map_err(|e| {
         ProxyError::new(
             format!("can't use the egress policy: {e}"),
@@ -197,6 +207,8 @@ pub fn prepare(mut setup: Setup) -> Result<Prepared, ProxyError> {
     })?;
     let names = Names::new(&setup.host)?;
     let upstream = Upstream::new(&setup.host.variables)?;
+    let relay = relay(&setup, extras)?;
+    let authority_pem = relay.ca.as_ref().map(|ca| ca.pem().to_owned());
     // They may hold passwords, and nobody needs them any more.
     setup.host.variables.clear();
     let room = descriptors(setup.policy.limits.connections)?;
@@ -204,11 +216,80 @@ pub fn prepare(mut setup: Setup) -> Result<Prepared, ProxyError> {
     Ok(Prepared {
         setup,
         ready: Ready {
+            relay,
             policy,
             names,
             upstream,
         },
-        authority_pem: None,
+        authority_pem,
+    })
+}
+
+/// What only some runs have.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The authority of the pair ([`Ca::to_bytes`]); without one, it is made here.
+    pub authority: Option<Vec<u8>>,
+    /// The recording: an empty file to make it in, or the one that was made.
+    pub recording: Option<File>,
+    /// What servers' certificates are verified by; without it, what the host trusts.
+    pub roots: Option<Roots>,
+    /// Where the values of the policy's credentials come from, by label.
+    pub credentials: BTreeMap<String, Origin>,
+}
+
+fn relay(setup: &Setup, extras: Extras) -> Result<Relay, ProxyError> {
+    let policy = &setup.policy;
+    let opens = policy.inspects() || setup.role != Role::Live;
+    let ca = opens
+        .then(|| authority(policy, extras.authority))
+        .transpose()?;
+    let tls = (opens && setup.role.dials())
+        .then(|| {
+            inspect::Upstream::new(&extras.roots.unwrap_or_else(Roots::read)).map_err(|e| {
+                ProxyError::new(
+                    format!("can't set up TLS to servers: {e}"),
+                    "see that the host's certificates can be read (SSL_CERT_FILE)",
+                )
+            })
+        })
+        .transpose()?;
+    let hint = "start the run again; the recording is made by run A alone";
+    let recording = || {
+        let missing = || ProxyError::new("there is no file for the recording", hint);
+        extras.recording.ok_or_else(missing)
+    };
+    let source = match setup.role {
+        Role::Live | Role::Learn => Source::Servers,
+        Role::Record => Source::Recorded(Store::new(recording()?)),
+        Role::Replay => Source::Tape(
+            Tape::open(recording()?).map_err(|e| ProxyError::new(e.to_string(), hint))?,
+        ),
+    };
+    // What is replayed was answered to whoever held them: their values are of no use.
+    let secrets = if setup.role.dials() {
+        Secrets::read(&policy.credential, &extras.credentials)?
+    } else {
+        Secrets::default()
+    };
+    Ok(Relay {
+        ca,
+        tls,
+        secrets,
+        source,
+    })
+}
+
+fn authority(policy: &Policy, handed: Option<Vec<u8>>) -> Result<Ca, ProxyError> {
+    let ca = match handed {
+        Some(bytes) => Ca::from_bytes(&bytes),
+        None => Ca::for_policy(policy),
+    };
+    ca.map_err(|e| {
+        ProxyError::new(
+            format!("can't make the authority of this run: {e}"),
+            "see that this machine has random numbers, and report it",
+        )
     })
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Role;
 use crate::dial::Dialer;
+use crate::exchange::Relay;
 use crate::limits::Budgets;
 use crate::log::Log;
 use crate::policy::Compiled;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub budgets: Budgets,
     /// The way out.
     pub dialer: Dialer,
+    /// What answers requests.
+    pub(crate) relay: Relay,
     pub(crate) log: Log,
     pub(crate) names: Synthetic,
     pub(crate) pool: Pool,

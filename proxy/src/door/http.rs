@@ -41,7 +41,7 @@ pub(crate) async fn serve(mut client: Client) {
             connect(client, &head, &target).await;
         }
         // The relay reads the head again: it serves all requests of this connection alike.
-        Target::Absolute { .. } => handoff::requests(client, None, None).await,
+        Target::Absolute { .. } => handoff::requests(client, None).await,
         Target::Origin(_) | Target::Asterisk => {
             let mut decision = client.seen.draft("request");
             decision.exchange.method = Some(head.method.clone());

@@ -97,7 +97,6 @@ impl Chunked {
             }
             (State::Size, b'\r') if self.digits > 0 => State::SizeLf,
             (State::Size, b';') if self.digits > 0 => State::Extension,
-            (State::Size, _) => return Err(Fault::ChunkSize),
             (State::Extension, b'\r') => State::SizeLf,
             (State::Extension, b' '..=b'~' | b'\t') if self.extra < MOST_EXTENSION => {
                 self.extra += 1;
@@ -109,7 +108,7 @@ impl Chunked {
                 State::Trailer
             }
             (State::SizeLf, b'\n') => State::Data,
-            (State::SizeLf, _) => return Err(Fault::ChunkSize),
+            (State::Size | State::SizeLf, _) => return Err(Fault::ChunkSize),
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => {
                 (self.digits, self.extra) = (0, 0);
@@ -119,10 +118,11 @@ impl Chunked {
                 return Err(Fault::ChunkEnd);
             }
             (State::Trailer, b'\r') => State::EndLf,
-            (State::TrailerName, b':') => State::TrailerValue,
             (State::Trailer | State::TrailerName, byte) if scan::token(byte) => State::TrailerName,
             (State::TrailerValue, b'\r') => State::TrailerLf,
-            (State::TrailerValue, b'\t' | b' '..=b'~' | 128..) => State::TrailerValue,
+            (State::TrailerName, b':') | (State::TrailerValue, b'\t' | b' '..=b'~' | 128..) => {
+                State::TrailerValue
+            }
             (State::TrailerLf, b'\n') => State::Trailer,
             (State::EndLf, b'\n') => State::Done,
             (

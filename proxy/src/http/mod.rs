@@ -25,6 +25,21 @@ use belljar_model::Reason;
 /// No head has more header lines.
 pub const MOST_HEADERS: usize = 128;
 
+/// A header's name in lower case, if it may be set by anybody but the parser of heads.
+pub(crate) fn header_name(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let framing = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "expect",
+    ];
+    let token = !name.is_empty() && name.bytes().all(scan::token);
+    (token && !framing.contains(&name.as_str())).then_some(name)
+}
+
 /// The version a message names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -135,6 +150,8 @@ faults! {
     BodyOnConnect "body_on_connect" BadRequest,
     /// A status line that is none.
     StatusLine "status_line" BadRequest,
+    /// Interim answers without end.
+    Interim "interim_answers" BadRequest,
     /// A chunk's size is no hexadecimal number, or too large.
     ChunkSize "chunk_size" SmugglingSuspect,
     /// A chunk's extension that is too long or holds what does not belong there.
