@@ -111,8 +111,8 @@ fn the_http_door_denies() {
     let rows: Vec<(&str, Vec<u8>, Vec<u8>, Reason)> = vec![
         ("another host", connect("evil.example:443").into(), none("host_not_allowed"), Reason::HostNotAllowed),
         ("a name that ends alike", connect("xa.test:443").into(), none("host_not_allowed"), Reason::HostNotAllowed),
-        ("another port", connect("a.test:444").into(), none("port_not_allowed"), Reason::PortNotAllowed),
-        ("an address", connect("198.51.100.7:443").into(), none("ip_literal"), Reason::IpLiteral),
+        ("another port", connect("a.test:444").into(), refused("port_not_allowed", "0"), Reason::PortNotAllowed),
+        ("an address", connect("198.51.100.7:443").into(), none("private_address"), Reason::PrivateAddress),
         ("no port", connect("a.test").into(), none("bad_request"), Reason::BadRequest),
         ("port 0", connect("a.test:0").into(), none("bad_request"), Reason::BadRequest),
         ("a user", connect("a.test@evil.example:443").into(), none("bad_request"), Reason::BadRequest),
@@ -221,7 +221,7 @@ fn the_socks_door_takes_connect_alone() {
             "an address",
             vec![5, 1, 0, 5, 1, 0, 1, 198, 51, 100, 7, 1, 187],
             reply(2),
-            Reason::IpLiteral,
+            Reason::PrivateAddress,
         ),
         (
             "a mapped address",
@@ -229,7 +229,7 @@ fn the_socks_door_takes_connect_alone() {
                 5, 1, 0, 5, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 5, 1, 187,
             ],
             reply(2),
-            Reason::IpLiteral,
+            Reason::EmbedV6,
         ),
         (
             "SOCKS4",
