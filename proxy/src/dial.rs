@@ -172,6 +172,13 @@ impl Dialer {
         answers: &[IpAddr],
         port: u16,
     ) -> Result<TcpStream, Refused> {
+        if let [ip] = answers {
+            self.log.dialled();
+            let stream = TcpStream::connect((*ip, port)).await;
+            return stream
+                .map(quick)
+                .map_err(|e| Refused::new(Reason::Unreachable, errno(Some(&e))));
+        }
         let six = outside
             .own
             .iter()
@@ -194,11 +201,7 @@ impl Dialer {
             };
             tokio::select! {
                 done = tries.join_next() => match done {
-                    Some(Ok(Ok(stream))) => {
-                        // Small writes of a handshake must not wait for each other.
-                        let _ = stream.set_nodelay(true);
-                        return Ok(stream);
-                    }
+                    Some(Ok(Ok(stream))) => return Ok(quick(stream)),
                     Some(Ok(Err(error))) => failed = Some(error),
                     Some(Err(_)) => {}
                     None => {
@@ -240,6 +243,12 @@ impl Dialer {
             peer,
         })
     }
+}
+
+/// Small writes of a handshake must not wait for each other.
+fn quick(stream: TcpStream) -> TcpStream {
+    let _ = stream.set_nodelay(true);
+    stream
 }
 
 async fn look_up(outside: &Outside, name: &str) -> Result<Vec<IpAddr>, Refused> {

@@ -24,6 +24,7 @@ const LONGEST_SHOWN: usize = 512;
 /// The log of a run.
 #[derive(Debug, Clone)]
 pub struct Log {
+    channel: Arc<UnixDatagram>,
     queue: mpsc::Sender<FromProxy>,
     shared: Arc<State>,
 }
@@ -73,6 +74,7 @@ pub fn open(channel: StdChannel) -> io::Result<(Log, Writer, Reader)> {
     let (sender, queue) = mpsc::channel(QUEUE);
     let shared = Arc::new(State::default());
     let log = Log {
+        channel: Arc::clone(&channel),
         queue: sender,
         shared: Arc::clone(&shared),
     };
@@ -105,7 +107,11 @@ impl Log {
             client,
             server,
         };
-        self.send(FromProxy::Arrived(arrival)).await;
+        let message = FromProxy::Arrived(arrival);
+        // At once, if nobody waits: the supervisor looks while the proxy goes on.
+        if !self.at_once(&message) {
+            self.send(message).await;
+        }
         Seen {
             inner: Arc::new(Inner {
                 log: self.clone(),
@@ -119,6 +125,11 @@ impl Log {
     /// Counts a connection to the outside.
     pub fn dialled(&self) {
         self.shared.dials.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn at_once(&self, message: &FromProxy) -> bool {
+        self.queue.capacity() == self.queue.max_capacity()
+            && serde_json::to_vec(message).is_ok_and(|bytes| self.channel.try_send(&bytes).is_ok())
     }
 
     async fn send(&self, message: FromProxy) {
