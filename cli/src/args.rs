@@ -4,6 +4,7 @@
 //! in [`crate::config`]. Help is text for people: it teaches by example and ends no line with a
 //! full stop.
 
+mod egress;
 mod shared;
 pub mod usage;
 pub mod values;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use egress::{EgressArgs, EgressCommand, LearnArgs};
 pub use shared::{OnDenyArg, SharedArgs, SourceArg, WorkspaceArg};
 use values::{SkewRule, Vary};
 
@@ -49,6 +51,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run a build twice with the clock moved in between, compare, and give a verdict
     Verify(VerifyArgs),
+    /// Learn which network destinations a build needs
+    Egress(EgressArgs),
     /// Compare two files, trees or archives without running anything
     Diff(DiffArgs),
     /// Show the report of an earlier run again

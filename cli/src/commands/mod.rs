@@ -10,6 +10,7 @@ mod export;
 mod far;
 mod gather;
 mod init;
+mod learn;
 mod man;
 mod plan;
 mod run;
@@ -19,7 +20,7 @@ mod work;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::args::Command;
+use crate::args::{Command, EgressArgs, EgressCommand};
 use crate::errors::{CommandError, on_stdout};
 
 /// Does what was asked. Nothing to do is fine: help has been printed.
@@ -28,6 +29,9 @@ pub fn dispatch(command: Option<Command>) -> Result<ExitCode, CommandError> {
         None => Ok(ExitCode::SUCCESS),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Egress(EgressArgs {
+            command: EgressCommand::Learn(args),
+        })) => learn::run(&args),
         Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),

@@ -5,6 +5,7 @@
 //! request, and what a rule let through is never a denial.
 
 pub mod fix;
+pub mod learn;
 pub mod rules;
 
 use std::cmp::Reverse;

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub raw: bool,
     /// A request may become a WebSocket.
     pub websocket: bool,
+    /// Bytes that may be sent, if not those of a rule that says nothing.
+    pub max_up: Option<u64>,
 }
 
 impl Wanted {
@@ -49,6 +51,9 @@ impl Wanted {
             if set {
                 let _ = writeln!(out, "{key} = true");
             }
+        }
+        if let Some(max_up) = self.max_up {
+            let _ = writeln!(out, "max_up = {max_up}");
         }
         out
     }
