@@ -1,10 +1,12 @@
 //! A rule as `belljar.toml` has it: the keys that were wanted, in one order, and nothing else.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+
+use belljar_model::Tls;
+use belljar_proxy::authority::Host;
 
 /// What a rule has to allow.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     /// A name or an address.
     pub host: String,
@@ -16,8 +18,8 @@ pub struct Wanted {
     pub paths: Vec<String>,
     /// Addresses that are not public.
     pub addresses: Vec<String>,
-    /// Requests are to be seen.
-    pub inspect: bool,
+    /// What is done with TLS, if it is to be said.
+    pub tls: Option<Tls>,
     /// Anything may be spoken.
     pub raw: bool,
     /// A request may become a WebSocket.
@@ -44,8 +46,10 @@ impl Wanted {
                 let _ = writeln!(out, "{key} = [{}]", values.join(", "));
             }
         }
-        if self.inspect {
-            out.push_str("tls = \"inspect\"\n");
+        match self.tls {
+            Some(Tls::Tunnel) => out.push_str("tls = \"tunnel\"\n"),
+            Some(Tls::Inspect) => out.push_str("tls = \"inspect\"\n"),
+            None => {}
         }
         for (key, set) in [("raw", self.raw), ("websocket", self.websocket)] {
             if set {
@@ -64,27 +68,16 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// A host that a rule may name as it is: an address, or a name of letters, digits, hyphens,
-/// underscores and dots. Nothing else of what a build asked for comes into a rule.
+/// A host as a rule names it. Nothing else of what a build asked for comes into a rule.
 pub fn host(asked: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(asked).ok()?;
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(address.to_string());
-    }
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let label = |l: &str| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        (1..=63).contains(&l.len()) && l.bytes().all(plain)
-    };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    // What ends in digits could be an address in a spelling of its own.
-    let numeric = last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x");
-    (name.len() <= 253 && name.split('.').all(label) && !numeric).then_some(name)
+    Host::parse(asked).ok().map(|host| host.to_string())
 }
 
 /// A method as a rule may name it.
 pub fn method(asked: &str) -> Option<String> {
     let plain = !asked.is_empty() && asked.len() <= 32;
     let plain = plain && asked.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    // No rule lets these through.
+    let plain = plain && !matches!(asked, "CONNECT" | "TRACE");
     plain.then(|| asked.to_owned())
 }

@@ -1,6 +1,9 @@
 //! The learned policy: what it says, and that it allows what was asked for and nothing beside.
 
-use belljar_model::{Class, EgressLayer, Exchange, Label};
+use belljar_model::{Class, EgressLayer, Exchange, Label, Policy, Tls};
+use belljar_proxy::authority::{Authority, Host};
+use belljar_proxy::policy::Compiled;
+use proptest::prelude::*;
 
 use super::*;
 use crate::evidence::samples;
@@ -97,10 +100,107 @@ fn a_build_that_failed_may_need_more() {
     assert!(toml.contains("needs nothing"), "{toml}");
 }
 
-proptest::proptest! {
+/// The rules as `belljar.toml` reads them.
+fn compiled(toml: &str) -> Compiled {
+    let table: toml::Table = toml.parse().unwrap();
+    let none = vec![];
+    let rules = table
+        .get("egress")
+        .map_or(&none, |e| e["allow"].as_array().unwrap());
+    let texts = |rule: &toml::Value, key: &str, default: &[&str]| -> Vec<String> {
+        match rule.get(key) {
+            Some(list) => {
+                let list = list.as_array().unwrap().iter();
+                list.map(|v| v.as_str().unwrap().into()).collect()
+            }
+            None => default.iter().map(|m| (*m).to_owned()).collect(),
+        }
+    };
+    let allow = rules.iter().map(|rule| {
+        let ports = rule["ports"].as_array().unwrap().iter();
+        belljar_model::Rule {
+            host: rule["host"].as_str().unwrap().into(),
+            ports: ports
+                .map(|p| u16::try_from(p.as_integer().unwrap()).unwrap())
+                .collect(),
+            methods: texts(rule, "methods", &Rule::METHODS),
+            paths: vec![],
+            addresses: vec![],
+            tls: Tls::Tunnel,
+            raw: false,
+            websocket: false,
+            max_up: Rule::MAX_UP,
+            max_down: None,
+            reason: None,
+        }
+    });
+    let policy = Policy {
+        allow: allow.collect(),
+        ..Policy::default()
+    };
+    Compiled::new(&policy).unwrap()
+}
+
+fn at(host: &str, port: u16) -> Authority {
+    Authority::new(Host::parse(host.as_bytes()).unwrap(), port)
+}
+
+const HOSTS: [&str; 5] = [
+    "a.example",
+    "b.example",
+    "www.a.example",
+    "203.0.113.4",
+    "2001:db8::4",
+];
+const BESIDE: [&str; 4] = ["x.a.example", "xa.example", "example", "203.0.113.5"];
+const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "PROPFIND"];
+
+/// Host, port and method; TLS is spoken on 443.
+fn asked() -> impl Strategy<Value = (&'static str, u16, &'static str)> {
+    let host = prop::sample::select(&HOSTS[..]);
+    let port = prop::sample::select(&[80_u16, 443, 8080][..]);
+    (host, port, prop::sample::select(&METHODS[..]))
+}
+
+proptest! {
+    /// What was learned is allowed, and its neighbours are not.
+    #[test]
+    fn it_allows_what_was_asked_for_and_nothing_else(asked in prop::collection::vec(asked(), 0..12), inspect: bool) {
+        let records: Vec<_> = asked
+            .iter()
+            .map(|(host, port, method)| {
+                let protocol = if *port == 443 { "tls" } else { "http" };
+                seen(host, *port, "/usr/bin/x", protocol, Some(method))
+            })
+            .collect();
+        let toml = learn(&records, &samples::run(Label::A), inspect).unwrap().toml;
+        let policy = compiled(&toml);
+        for host in HOSTS.into_iter().chain(BESIDE) {
+            for port in [79, 80, 81, 443, 8080] {
+                let place = at(host, port);
+                let methods: BTreeSet<&str> =
+                    asked.iter().filter(|a| a.0 == host && a.1 == port).map(|a| a.2).collect();
+                let wanted = !methods.is_empty();
+                prop_assert_eq!(policy.authority(&place).allow, wanted, "{}:{} {}", host, port, &toml);
+                // In a tunnel no request is seen.
+                if port == 443 && !inspect {
+                    continue;
+                }
+                for method in METHODS.into_iter().chain(["DELETE"]) {
+                    let allow = policy.request(&place, method, "/any").allow;
+                    // A rule that names no method has both of these.
+                    let by_default = !inspect && wanted && Rule::METHODS.contains(&method);
+                    let said = format!("{method} {host}:{port} {toml}");
+                    prop_assert!(allow || !methods.contains(method), "{}", said);
+                    prop_assert!(!allow || methods.contains(method) || by_default, "{}", said);
+                }
+            }
+        }
+    }
+
     /// Whatever names a build has, what comes out is rules and comments.
     #[test]
-    fn it_is_always_rules_and_comments(names in proptest::collection::vec((".{0,20}", ".{0,20}"), 0..6)) {
+    fn it_is_always_rules_and_comments(names in prop::collection::vec((".{0,20}", ".{0,20}"), 0..6)) {
         let records: Vec<_> = names
             .iter()
             .flat_map(|(host, exe)| [
@@ -111,7 +211,7 @@ proptest::proptest! {
         let learned = learn(&records, &samples::run(Label::A), true).unwrap();
         let table: toml::Table = learned.toml.parse().unwrap();
         let rules = table.get("egress").map_or(0, |e| e["allow"].as_array().unwrap().len());
-        proptest::prop_assert_eq!(rules, learned.rules);
-        proptest::prop_assert!(table.keys().all(|key| key == "egress"));
+        prop_assert_eq!(rules, learned.rules);
+        prop_assert!(table.keys().all(|key| key == "egress"));
     }
 }
