@@ -86,7 +86,7 @@ pub fn refused<'a>(records: impl Iterator<Item = &'a EgressRecord>) -> Vec<Refus
             let fix = fix::of(record);
             Refused {
                 host: record.ask.host.clone(),
-                port: record.ask.port,
+                port: port(record),
                 exe: record.proc.exe.clone(),
                 reason: record.reason,
                 count,
@@ -100,10 +100,22 @@ pub fn refused<'a>(records: impl Iterator<Item = &'a EgressRecord>) -> Vec<Refus
     all
 }
 
+/// The port that was asked for; a look-up of a name says nothing of it.
+fn port(record: &EgressRecord) -> u16 {
+    match record.layer {
+        EgressLayer::Dns => 0,
+        EgressLayer::Proxy | EgressLayer::Notify => record.ask.port,
+    }
+}
+
 /// What two denials have to have in common to be the same one.
 fn place(record: &EgressRecord) -> (&OsText, u16, &OsText, Reason) {
-    let ask = &record.ask;
-    (&ask.host, ask.port, &record.proc.exe, record.reason)
+    (
+        &record.ask.host,
+        port(record),
+        &record.proc.exe,
+        record.reason,
+    )
 }
 
 /// Denials that only one run has; how often does not count.

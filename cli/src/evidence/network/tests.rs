@@ -293,3 +293,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_documents_explain_every_reason() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(here.join("../docs/egress.md")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|l| l.starts_with("| `")).collect();
+    let expected: Vec<String> = Reason::ALL
+        .iter()
+        .map(|r| format!("| `{}` | {} | {} |", r.name(), r.meaning(), r.remedy()))
+        .collect();
+    assert_eq!(rows, expected);
+}

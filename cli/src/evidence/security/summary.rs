@@ -277,6 +277,7 @@ fn passing(out: &mut String, records: &[&EgressRecord]) {
 
 /// The recording, what two runs do not have alike, and credentials: a line each.
 fn pair(out: &mut String, network: &NetworkReport) {
+    let before = out.len();
     if network.recorded > 0 || network.served > 0 {
         line(
             out,
@@ -317,6 +318,9 @@ fn pair(out: &mut String, network: &NetworkReport) {
         let uses = uses.map(|(label, n)| format!("{} in {n} requests", code(label)));
         line(out, format_args!("- credentials: {}", joined(uses)));
     }
+    if out.len() > before {
+        out.push('\n');
+    }
 }
 
 fn ports(ports: &BTreeSet<u16>) -> String {
@@ -352,7 +356,7 @@ fn classes(out: &mut String, counts: &BTreeMap<Class, u64>) {
     line(
         out,
         format_args!(
-            "\nRecords: {}; only a denial of class external can gate.\n",
+            "Records: {}; only a denial of class external can gate.\n",
             all.join(", ")
         ),
     );
