@@ -57,27 +57,31 @@ where
     spend(context, judged, Way::Down, told.len())?;
     context.seen.known().await;
     let broken = |gone| Denial::client(&gone).begun();
-    write(&mut client.to, &told, context)
-        .await
-        .map_err(broken)?;
     decision.down += told.len() as u64;
+    let mut payload = Payload::new(head.framing);
+    let mut told = told;
+    if !payload.is_over() {
+        let told = std::mem::take(&mut told);
+        write(&mut client.to, &told, context)
+            .await
+            .map_err(broken)?;
+    }
     let secrets = &context.shared.relay.secrets;
     let mut search = secrets.search();
-    let mut kept = recording.as_ref().map(|(store, _)| store.begin());
-    let mut payload = Payload::new(head.framing);
+    let mut recording = recording.map(|(store, key)| (store, key, store.begin()));
     let idle = context.shared.idle_time();
-    let mut echoed = false;
+    let mut echoed = head.headers.iter().any(|h| secrets.holds(&h.value));
+    let unkept =
+        |e: std::io::Error| Denial::gateway(Reason::Unknown, format!("the recording: {e}")).begun();
     loop {
         let data = from
             .body(&mut payload, idle)
             .await
             .map_err(|gone| Denial::server(&gone).begun())?;
-        let over = data.is_none();
+        let over = data.is_none() || payload.is_over();
         let data = data.unwrap_or_default();
-        if let Some(kept) = &mut kept {
-            kept.write(&data).map_err(|e| {
-                Denial::gateway(Reason::Unknown, format!("the recording: {e}")).begun()
-            })?;
+        if let Some((_, _, kept)) = &mut recording {
+            kept.write(&data).map_err(unkept)?;
         }
         let (data, found) = search.pass(&data, over);
         echoed |= found;
@@ -86,10 +90,20 @@ where
                 Denial::gateway(Reason::SecretMisroute, "the answer holds the credential").begun(),
             );
         }
-        if !data.is_empty() {
+        // A client that has all of it may end the run: what it knows is kept before.
+        if over && let Some((store, key, kept)) = recording.take() {
+            if echoed {
+                let why = "the answer holds a credential: not recorded";
+                decision.exchange.detail = Some(why.into());
+            } else {
+                decision.exchange.body = Some(store.keep(key, head, kept).map_err(unkept)?);
+            }
+        }
+        told.extend(framed(framing, &data));
+        if !told.is_empty() {
             spend(context, judged, Way::Down, data.len()).map_err(Denial::begun)?;
             decision.down += data.len() as u64;
-            write(&mut client.to, &framed(framing, &data), context)
+            write(&mut client.to, &std::mem::take(&mut told), context)
                 .await
                 .map_err(broken)?;
         }
@@ -97,17 +111,6 @@ where
             break;
         }
     }
-    if let (Some(kept), Some((store, key))) = (kept, recording) {
-        if echoed || head.headers.iter().any(|h| secrets.holds(&h.value)) {
-            decision.exchange.detail = Some("the answer holds a credential: not recorded".into());
-        } else {
-            let body = store.keep(key, head, kept).map_err(|e| {
-                Denial::gateway(Reason::Unknown, format!("the recording: {e}")).begun()
-            })?;
-            decision.exchange.body = Some(body);
-        }
-    }
-    // Only now does the client know that it has all: what it knows is recorded.
     if framing == Framing::Chunked {
         write(&mut client.to, b"0\r\n\r\n", context)
             .await

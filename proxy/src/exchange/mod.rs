@@ -191,6 +191,8 @@ where
         }
         let began = std::time::Instant::now();
         let done = tokio::select! {
+            // What is done in the same moment is done.
+            biased;
             done = turn_of(&mut client, &context, &mut server, &mut decision, turn) => done,
             () = context.shared.stopped() => {
                 decision.exchange.detail = Some("the run is over".into());

@@ -323,7 +323,7 @@ async fn upload<S: AsyncRead>(
 
 /// A run of a body as it goes over the wire.
 pub(super) fn framed(framing: Framing, data: &[u8]) -> Vec<u8> {
-    if framing != Framing::Chunked {
+    if framing != Framing::Chunked || data.is_empty() {
         return data.to_vec();
     }
     let mut out = format!("{:x}\r\n", data.len()).into_bytes();

@@ -131,6 +131,11 @@ impl Payload {
         }
     }
 
+    /// Whether nothing more belongs to the body, and it is known without another byte.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Left(0))
+    }
+
     /// Whether the body may end with its connection.
     pub fn may_end(&self) -> bool {
         matches!(self, Self::ToClose | Self::Left(0))

@@ -68,6 +68,7 @@ fn well_formed_requests() {
 
 /// The corpus: each row is refused, and for this.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refused_requests() {
     use Fault as F;
     let get = |lines: &str| format!("GET / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n");
@@ -323,7 +324,8 @@ fn unchunk(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Option<usize>), Fault
 fn chunked_bodies() {
     let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(300));
     let trailers = format!("0\r\n{}\r\n", "X: aaaaaaaaaaaaaaaa\r\n".repeat(600));
-    let table: &[(&str, Result<(&str, Option<usize>), Fault>)] = &[
+    type Want<'a> = Result<(&'a str, Option<usize>), Fault>;
+    let table: &[(&str, Want<'_>)] = &[
         ("3\r\nabc\r\n0\r\n\r\nrest", Ok(("abc", Some(13)))),
         (
             "3;a=\"b\"\r\nabc\r\n00\r\nX: y\r\n\r\n",
@@ -427,10 +429,10 @@ proptest! {
         prop_assume!(method != "CONNECT" && !path.starts_with("//"));
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: a.example\r\n");
         for name in &names {
-            text += &format!("x-{name}: {value}\r\n");
+            text.extend(["x-", name, ": ", &value, "\r\n"]);
         }
         match length {
-            Some(n) => text += &format!("Content-Length: {n}\r\n"),
+            Some(n) => text.extend(["Content-Length: ", &n.to_string(), "\r\n"]),
             None if chunked => text += "Transfer-Encoding: chunked\r\n",
             None => {}
         }

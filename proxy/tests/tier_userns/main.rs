@@ -6,4 +6,6 @@ mod doors;
 mod limits;
 mod names;
 mod outside;
+mod requests;
+mod tape;
 mod world;

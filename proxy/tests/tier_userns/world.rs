@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use belljar_model::door::{Arrival, Decision, FromProxy, ToProxy};
 use belljar_model::{Policy, Rule, Tls};
-use belljar_proxy::{Doors, Host, Role, Setup, prepare, serve};
+use belljar_proxy::{Doors, Extras, Host, Role, Setup, prepare_with, serve};
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{RData, Record, rdata};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socketpair};
@@ -99,6 +99,10 @@ pub(crate) struct Heard {
 
 impl Proxy {
     pub(crate) fn start(policy: Policy, host: Host) -> Self {
+        Self::start_as(policy, host, Role::Live, Extras::default())
+    }
+
+    pub(crate) fn start_as(policy: Policy, host: Host, role: Role, extras: Extras) -> Self {
         let any = || {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             nix::sys::socket::listen(&listener, Backlog::MAXALLOWABLE).unwrap();
@@ -121,12 +125,8 @@ impl Proxy {
             doors.http.local_addr().unwrap(),
             doors.socks.local_addr().unwrap(),
         );
-        let setup = Setup {
-            policy,
-            role: Role::Live,
-            host,
-        };
-        let prepared = prepare(setup).unwrap();
+        let setup = Setup { policy, role, host };
+        let prepared = prepare_with(setup, extras).unwrap();
         let pair = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
