@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 
 use belljar_model::{Credential, Scheme};
 use data_encoding::BASE64;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::authority::{Authority, Host};
 use crate::http::RequestHead;
+use crate::policy::Glob;
 use crate::{ProxyError, http};
 
 /// No value is longer.
@@ -49,7 +49,8 @@ impl Drop for Secret {
 struct Bound {
     host: Host,
     port: u16,
-    paths: Option<GlobSet>,
+    /// None: every path.
+    paths: Vec<Glob>,
     header: String,
     /// The header's value, whole.
     value: Secret,
@@ -107,7 +108,7 @@ impl Secrets {
                 && bound.port == authority.port()
                 // In the clear only where the binding says so, by a port that is not that of TLS.
                 && !(plain && bound.port == 443)
-                && bound.paths.as_ref().is_none_or(|paths| paths.is_match(path))
+                && (bound.paths.is_empty() || bound.paths.iter().any(|glob| glob.matches(path)))
         };
         let here = self
             .0
@@ -245,14 +246,13 @@ fn bind(label: &str, credential: &Credential, value: Secret) -> Result<Bound, Pr
         .ok_or_else(|| wrong("names no header that can carry it".into()))?;
     let host = Host::parse(credential.host.as_bytes())
         .map_err(|e| wrong(format!("is bound to no host: {e}")))?;
-    let mut globs = GlobSetBuilder::new();
+    let mut paths = Vec::new();
     for path in &credential.paths {
-        let glob = GlobBuilder::new(path).literal_separator(true).build();
-        globs.add(glob.map_err(|e| wrong(format!("is bound to no path: {e}")))?);
+        match Glob::parse(path) {
+            Ok(Some(glob)) => paths.push(glob),
+            _ => return Err(wrong(format!("is bound to no path glob: {path:?}"))),
+        }
     }
-    let globs = globs
-        .build()
-        .map_err(|e| wrong(format!("is bound to no path: {e}")))?;
     let written = match &credential.scheme {
         Scheme::Plain => value.0.clone(),
         Scheme::Bearer => [b"Bearer ".as_slice(), &value.0].concat(),
@@ -278,7 +278,7 @@ fn bind(label: &str, credential: &Credential, value: Secret) -> Result<Bound, Pr
     Ok(Bound {
         host,
         port: credential.port,
-        paths: (!credential.paths.is_empty()).then_some(globs),
+        paths,
         header,
         value: Secret(written),
         needles,

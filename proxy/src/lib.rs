@@ -9,6 +9,8 @@
 
 pub mod address;
 pub mod authority;
+#[doc(hidden)]
+pub mod check;
 mod client;
 pub mod credential;
 pub mod deny;

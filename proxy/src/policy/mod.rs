@@ -1,192 +1,227 @@
-//! What the policy says of a destination, a request, an answer. Compiled once, never changed, and the
-//! same for every door.
+//! The policy, compiled: what may be reached, and why not.
+//!
+//! Pure: it is given canonical hosts and paths, and resolves and dials nothing. Rules only allow, so
+//! a rule that is added never takes away what another one gives; of several rules that allow, the
+//! first decides how.
 
-mod compile;
+mod credential;
+mod error;
+mod glob;
+mod net;
 mod path;
-
-pub use compile::{Compiled, PolicyError};
-pub use path::{BadPath, canonical_path};
+mod rule;
 
 use std::net::IpAddr;
 
-use belljar_model::{EgressVerdict, Fetch, Reason, Rule};
+use belljar_model::{EgressVerdict, Fetch, Policy, Reason, Rule as Given, Tls};
 
-use crate::address::{Kind, classify, is_metadata_name};
+pub use error::{Fault, Place, PolicyError};
+pub use glob::Glob;
+pub use path::{PathError, Target, canonical_path, canonical_target};
+use rule::Rule;
+
+use crate::address::classify;
 use crate::authority::{Authority, Host};
-use compile::{CompiledRule, Whom};
 
 /// What the policy says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// It may go on.
+    /// Whether it may leave.
     pub allow: bool,
-    /// The rule that decided, by its place in the policy.
+    /// The rule that allows it, or came nearest to it: its place from 0.
     pub rule: Option<u32>,
     /// Why.
     pub reason: Reason,
-    /// What it would be if the policy were not being learned.
+    /// What the verdict would be if the policy were not being learned.
     pub would: Option<EgressVerdict>,
 }
 
-/// How near the nearest rule came; the nearest one names the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Miss {
-    Host,
-    Port,
-    Method,
-    Path,
+/// A policy that was read whole and found sound.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    policy: Policy,
+    rules: Vec<Rule>,
 }
 
 impl Compiled {
+    /// Compiles a policy, or says what is wrong with it. It is never taken in part.
+    pub fn new(policy: &Policy) -> Result<Self, PolicyError> {
+        let mut policy = policy.clone();
+        let mut rules: Vec<Rule> = Vec::with_capacity(policy.allow.len());
+        for (place, given) in policy.allow.iter_mut().enumerate() {
+            let rule = Rule::new(given).and_then(|rule| {
+                replayable(policy.fetch, &rule)?;
+                shadowed(&rules, &rule)?;
+                Ok(rule)
+            });
+            let rule = rule.map_err(|fault| PolicyError {
+                place: Place::Rule(place),
+                fault,
+            })?;
+            given.clone_from(rule.model());
+            rules.push(rule);
+        }
+        for (label, credential) in &mut policy.credential {
+            credential::check(label, credential, &rules, policy.fetch).map_err(|fault| {
+                PolicyError {
+                    place: Place::Credential(label.clone()),
+                    fault,
+                }
+            })?;
+        }
+        limits(&policy).map_err(|fault| PolicyError {
+            place: Place::Limits,
+            fault,
+        })?;
+        Ok(Self { policy, rules })
+    }
+
+    /// The policy in its canonical form: this is what a plan holds.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A rule by its place from 0, in its canonical form.
+    pub fn rule(&self, place: u32) -> Option<&Given> {
+        self.compiled(place).map(Rule::model)
+    }
+
+    fn compiled(&self, place: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(place).ok()?)
+    }
+
     /// Host and port.
-    pub fn authority(&self, authority: &Authority) -> Verdict {
-        self.judge(authority.host(), |rule| rule.misses_port(authority.port()))
+    pub fn authority(&self, to: &Authority) -> Verdict {
+        self.decide(to.host(), |rule| rule.refuses(to, None))
     }
 
-    /// Host, port, method and path; the path is canonical ([`canonical_path`]), without its query.
-    pub fn request(&self, authority: &Authority, method: &str, path: &str) -> Verdict {
-        self.judge(authority.host(), |rule| {
-            rule.misses_port(authority.port())
-                .or_else(|| rule.misses_method(method))
-                .or_else(|| rule.misses_path(path))
-        })
+    /// Host, port, method and canonical path.
+    pub fn request(&self, to: &Authority, method: &str, path: &str) -> Verdict {
+        self.decide(to.host(), |rule| rule.refuses(to, Some((method, path))))
     }
 
-    /// Whether any rule names this host, on whatever port: whether its name is answered.
+    /// Whether any rule is for this host, whatever port.
     pub fn name(&self, host: &Host) -> Verdict {
-        let verdict = self.judge(host, |_| None);
+        let refuses = |rule: &Rule| (!rule.host(host)).then_some(Reason::HostNotAllowed);
+        let verdict = self.decide(host, refuses);
         match verdict.reason {
-            Reason::HostNotAllowed => Verdict {
-                reason: Reason::DnsNameDenied,
-                ..verdict
-            },
+            Reason::HostNotAllowed => denied(Reason::DnsNameDenied, None),
             _ => verdict,
         }
     }
 
-    /// Whether all addresses that a name resolved to may be dialled under the rule; the first that may
-    /// not, and why. Metadata never is, whatever a rule says.
+    /// Whether a host that this rule allows may be at these addresses: all of them are public, or
+    /// named by the rule.
     pub fn answers(&self, rule: Option<u32>, answers: &[IpAddr]) -> Result<(), (IpAddr, Reason)> {
-        let rule = rule.and_then(|n| self.rules.get(usize::try_from(n).ok()?));
-        for address in answers {
-            let kind = classify(*address);
-            let Some(reason) = kind.reason() else {
-                continue;
-            };
-            let named = rule.is_some_and(|r| r.addresses.iter().any(|n| n.holds(*address)));
-            if kind == Kind::Metadata || !named {
-                return Err((*address, reason));
+        let rule = rule.and_then(|place| self.compiled(place));
+        for ip in answers {
+            if let Some(reason) = classify(*ip).reason()
+                && !rule.is_some_and(|rule| rule.names(*ip))
+            {
+                return Err((*ip, reason));
             }
         }
         Ok(())
     }
 
-    /// A rule as it was given.
-    pub fn rule(&self, n: u32) -> Option<&Rule> {
-        let n = usize::try_from(n).ok()?;
-        self.policy.allow.get(n)
-    }
-
-    /// The policy as it was given.
-    pub fn policy(&self) -> &belljar_model::Policy {
-        &self.policy
-    }
-
-    fn judge(&self, host: &Host, misses: impl Fn(&CompiledRule) -> Option<Miss>) -> Verdict {
-        if let Some(reason) = never(host) {
-            return deny(None, reason);
+    /// The first rule that does not refuse decides; of refusals, the deepest is told.
+    fn decide(&self, host: &Host, refuses: impl Fn(&Rule) -> Option<Reason>) -> Verdict {
+        if rule::is_metadata(host) {
+            return denied(Reason::MetadataAddress, None);
         }
-        let mut nearest = (Miss::Host, None);
-        for (n, rule) in self.rules.iter().enumerate() {
-            if !rule.whom.is(host) {
-                continue;
-            }
-            let n = u32::try_from(n).ok();
-            match misses(rule) {
-                None => {
-                    return Verdict {
-                        allow: true,
-                        rule: n,
-                        reason: Reason::Allowed,
-                        would: None,
-                    };
-                }
-                Some(miss) if miss > nearest.0 => nearest = (miss, n),
-                Some(_) => {}
+        let mut deepest = (depth(Reason::HostNotAllowed), Reason::HostNotAllowed, None);
+        for (rule, place) in self.rules.iter().zip(0u32..) {
+            let Some(reason) = refuses(rule) else {
+                return Verdict {
+                    allow: true,
+                    rule: Some(place),
+                    reason: Reason::Allowed,
+                    would: (self.policy.fetch == Fetch::Learn).then_some(EgressVerdict::Allow),
+                };
+            };
+            if depth(reason) > deepest.0 {
+                deepest = (depth(reason), reason, Some(place));
             }
         }
-        let (miss, rule) = nearest;
-        let denied = deny(rule, reason(miss, host));
-        match (self.policy.fetch, host) {
-            // An address is learned too, if it is public; what a name resolves to is looked at later.
-            (Fetch::Learn, Host::Address(address)) if classify(*address) != Kind::Public => denied,
-            (Fetch::Learn, _) => Verdict {
+        let (_, mut reason, near) = deepest;
+        let mut public = true;
+        if let (Host::Address(ip), Reason::HostNotAllowed) = (host, reason) {
+            let kind = classify(*ip).reason();
+            public = kind.is_none();
+            reason = kind.unwrap_or(Reason::IpLiteral);
+        }
+        if self.policy.fetch == Fetch::Learn && public {
+            return Verdict {
                 allow: true,
                 rule: None,
                 reason: Reason::Learned,
                 would: Some(EgressVerdict::Deny),
-            },
-            _ => denied,
+            };
         }
+        denied(reason, near)
     }
 }
 
-fn deny(rule: Option<u32>, reason: Reason) -> Verdict {
+fn denied(reason: Reason, near: Option<u32>) -> Verdict {
     Verdict {
         allow: false,
-        rule,
+        rule: near,
         reason,
         would: None,
     }
 }
 
-/// What no rule can allow.
-fn never(host: &Host) -> Option<Reason> {
-    let metadata = match host {
-        Host::Name(name) => is_metadata_name(name),
-        Host::Address(address) => classify(*address) == Kind::Metadata,
-    };
-    metadata.then_some(Reason::MetadataAddress)
+/// How far a request got.
+fn depth(reason: Reason) -> u8 {
+    match reason {
+        Reason::PortNotAllowed => 1,
+        Reason::MethodNotAllowed => 2,
+        Reason::PathNotAllowed => 3,
+        _ => 0,
+    }
 }
 
-fn reason(miss: Miss, host: &Host) -> Reason {
-    match (miss, host) {
-        (Miss::Host, Host::Address(address)) => {
-            classify(*address).reason().unwrap_or(Reason::IpLiteral)
+/// What is served from a recording has to be seen while it is recorded: TLS always is then.
+fn replayable(fetch: Fetch, rule: &Rule) -> Result<(), Fault> {
+    if fetch == Fetch::Replayed && rule.model().raw {
+        return Err(Fault::Replay("`raw = true`"));
+    }
+    Ok(())
+}
+
+/// The first rule for a connection says what is done with it, before its requests are seen.
+fn shadowed(earlier: &[Rule], rule: &Rule) -> Result<(), Fault> {
+    for (place, first) in earlier.iter().enumerate() {
+        if !first.covers(rule) {
+            continue;
         }
-        (Miss::Host, Host::Name(_)) => Reason::HostNotAllowed,
-        (Miss::Port, _) => Reason::PortNotAllowed,
-        (Miss::Method, _) => Reason::MethodNotAllowed,
-        (Miss::Path, _) => Reason::PathNotAllowed,
+        let void = if rule.model().raw && !first.model().raw {
+            "`raw`"
+        } else if rule.model().tls == Tls::Inspect && first.model().tls != Tls::Inspect {
+            "inspection"
+        } else {
+            continue;
+        };
+        return Err(Fault::Shadowed {
+            earlier: place,
+            what: void,
+        });
     }
+    Ok(())
 }
 
-impl CompiledRule {
-    fn misses_port(&self, port: u16) -> Option<Miss> {
-        (!self.ports.contains(&port)).then_some(Miss::Port)
-    }
-
-    fn misses_method(&self, method: &str) -> Option<Miss> {
-        let named = self.methods.iter().any(|m| m == "*" || m == method);
-        (!named).then_some(Miss::Method)
-    }
-
-    fn misses_path(&self, path: &str) -> Option<Miss> {
-        let named = self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(path));
-        (!named).then_some(Miss::Path)
-    }
-}
-
-impl Whom {
-    fn is(&self, host: &Host) -> bool {
-        match (self, host) {
-            (Self::Exactly(own), host) => own == host,
-            // By whole labels, and not the suffix itself.
-            (Self::Below(suffix), Host::Name(name)) => name
-                .strip_suffix(suffix.as_str())
-                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
-            (Self::Below(_), Host::Address(_)) => false,
-        }
+fn limits(policy: &Policy) -> Result<(), Fault> {
+    let limits = &policy.limits;
+    let zeros = [
+        (limits.connections == 0, "connections"),
+        (limits.head_bytes == 0, "head_bytes"),
+        (limits.head_ms == 0, "head_timeout"),
+        (limits.idle_ms == 0, "idle_timeout"),
+        (limits.total_bytes == Some(0), "max_total"),
+    ];
+    match zeros.iter().find(|(zero, _)| *zero) {
+        Some((_, key)) => Err(Fault::Zero(key)),
+        None => Ok(()),
     }
 }
 
