@@ -155,15 +155,17 @@ impl Dialer {
         if answers.len() > MOST_ANSWERS {
             return Err(Refused::new(Reason::NoAnswer, "too many addresses"));
         }
+        // One that a rule names is meant; no rule names what is public.
+        let meant = |ip: IpAddr| {
+            classify(ip).reason().is_some() && self.policy.answers(rule, &[ip]).is_ok()
+        };
+        let own = |ip: &&IpAddr| outside.own.contains(*ip) && !ip.is_loopback() && !meant(**ip);
+        if let Some(ip) = answers.iter().find(own) {
+            return Err(refused(*ip, Reason::SelfAddress));
+        }
         self.policy
             .answers(rule, answers)
-            .map_err(|(ip, reason)| refused(ip, reason))?;
-        // One that is not public was named by the rule.
-        let own = |ip: &&IpAddr| outside.own.contains(*ip) && classify(**ip).reason().is_none();
-        match answers.iter().find(own) {
-            Some(ip) => Err(refused(*ip, Reason::SelfAddress)),
-            None => Ok(()),
-        }
+            .map_err(|(ip, reason)| refused(ip, reason))
     }
 
     async fn first_of(

@@ -3,6 +3,9 @@
 //! TLS whose name is the authority's goes on, opened or not; HTTP goes to the relay, which holds each
 //! request to the authority; everything else needs a rule with `raw`. Nothing of a client reaches a
 //! destination before that.
+//!
+//! What a tunnel does not need while it is open is in boxes of its own: a connection's task is as large
+//! as the largest thing in it.
 
 use belljar_model::door::Decision;
 use belljar_model::{EgressVerdict, Reason};
@@ -83,7 +86,7 @@ pub(crate) async fn pass(mut client: Client, mut fixed: Fixed) {
     match kind {
         First::Tls => tls(client, fixed, dialled).await,
         First::Http if fixed.authority.port() != TLS_PORT => {
-            handoff::requests(client, Some(fixed.authority)).await;
+            Box::pin(handoff::requests(client, Some(fixed.authority))).await;
         }
         First::Http | First::Other => {
             fixed.decision.exchange.hex = Some(crate::log::hex(&client.read));
@@ -101,7 +104,7 @@ pub(crate) async fn pass(mut client: Client, mut fixed: Fixed) {
 async fn dial(client: &Client, fixed: &Fixed) -> Result<Dialed, Refused> {
     let shared = &client.shared;
     tokio::select! {
-        dialled = shared.dialer.connect(&fixed.authority, fixed.rule) => dialled,
+        dialled = Box::pin(shared.dialer.connect(&fixed.authority, fixed.rule)) => dialled,
         () = shared.stopped() => Err(Refused {
             reason: Reason::ClientGone,
             detail: "the run is over".into(),
@@ -144,7 +147,7 @@ async fn tls(mut client: Client, mut fixed: Fixed, dialled: Option<Dialed>) {
         return refuse(client, fixed, Stage::Tls).await;
     }
     if client.shared.inspects(fixed.rule) {
-        return handoff::tls(client, fixed.authority, fixed.decision).await;
+        return Box::pin(handoff::tls(client, fixed.authority, fixed.decision)).await;
     }
     let dialled = match dialled {
         Some(dialled) => Ok(dialled),
@@ -190,7 +193,7 @@ async fn join(mut client: Client, mut fixed: Fixed, dialled: Dialed) {
         &shared.pool,
         &client.stream,
         &dialled.stream,
-        &first,
+        first,
         terms,
         shared.stop.clone(),
     )

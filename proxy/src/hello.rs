@@ -445,7 +445,7 @@ mod tests {
     #[test]
     fn a_hello_has_an_end() {
         let endless = records(
-            &[&[CLIENT_HELLO, 0, 0xff, 0xf0][..], &[0; LONGEST]].concat(),
+            &[&[CLIENT_HELLO, 0, 0xff, 0xf0][..], &vec![0; LONGEST]].concat(),
             1000,
         );
         let got = read(&endless[..LONGEST]);

@@ -16,17 +16,17 @@ use crate::synthetic::Synthetic;
 use crate::tunnel::Pool;
 
 /// What all connections of a run have in common.
-pub struct Shared {
+pub(crate) struct Shared {
     /// The policy.
-    pub policy: Arc<Compiled>,
+    pub(crate) policy: Arc<Compiled>,
     /// Whom requests are answered by.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Limits of the run.
-    pub limits: EgressLimits,
+    pub(crate) limits: EgressLimits,
     /// Bytes that are left.
-    pub budgets: Budgets,
+    pub(crate) budgets: Budgets,
     /// The way out.
-    pub dialer: Dialer,
+    pub(crate) dialer: Dialer,
     /// What answers requests.
     pub(crate) relay: Relay,
     pub(crate) log: Log,
@@ -39,17 +39,17 @@ pub struct Shared {
 
 impl Shared {
     /// How long a head, a hello or a greeting may take.
-    pub fn head_time(&self) -> Duration {
+    pub(crate) fn head_time(&self) -> Duration {
         Duration::from_millis(self.limits.head_ms)
     }
 
     /// How long nothing may move on a connection.
-    pub fn idle_time(&self) -> Duration {
+    pub(crate) fn idle_time(&self) -> Duration {
         Duration::from_millis(self.limits.idle_ms)
     }
 
     /// Ends when the run is over.
-    pub async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         // Whoever could say so is gone: that is the same.
         let _ = self.stop.clone().wait_for(|over| *over).await;
     }

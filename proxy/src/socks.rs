@@ -58,9 +58,12 @@ pub enum BadSocks {
     /// `BIND`, `UDP ASSOCIATE` or none.
     #[error("{0}")]
     Command(&'static str),
-    /// An address of no known kind, or an empty name.
+    /// An address of no known kind.
     #[error("{0}")]
     Address(&'static str),
+    /// A name without a letter.
+    #[error("an empty name")]
+    Empty,
 }
 
 impl BadSocks {
@@ -70,6 +73,7 @@ impl BadSocks {
             Self::Version(_) | Self::Method => None,
             Self::Command(_) => Some(Reply::CommandUnknown),
             Self::Address(_) => Some(Reply::AddressUnknown),
+            Self::Empty => Some(Reply::NotAllowed),
         }
     }
 }
@@ -127,7 +131,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Target, u16, usize)>, BadSocks> {
                 return Ok(None);
             };
             if length == 0 {
-                return Err(BadSocks::Address("an empty name"));
+                return Err(BadSocks::Empty);
             }
             match rest.split_at_checked(length.into()) {
                 Some((name, rest)) => (Target::Name(name.to_vec()), rest),

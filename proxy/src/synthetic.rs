@@ -14,7 +14,7 @@ const COUNT: usize = 255 * 256;
 
 /// The names that were asked for.
 #[derive(Debug, Default)]
-pub struct Synthetic(Mutex<Names>);
+pub(crate) struct Synthetic(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
@@ -24,7 +24,7 @@ struct Names {
 
 impl Synthetic {
     /// The address that stands for the name; `None` when all are given away.
-    pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
+    pub(crate) fn address(&self, name: &str) -> Option<Ipv4Addr> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = match names.places.get(name) {
             Some(place) => *place,
@@ -42,7 +42,7 @@ impl Synthetic {
     }
 
     /// The name that the address stands for.
-    pub fn name(&self, address: Ipv4Addr) -> Option<Arc<str>> {
+    pub(crate) fn name(&self, address: Ipv4Addr) -> Option<Arc<str>> {
         let place = address.to_bits().checked_sub(FIRST.to_bits())?;
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.by_place.get(place as usize).cloned()

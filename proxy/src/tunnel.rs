@@ -29,7 +29,7 @@ const KEPT: usize = 32;
 
 /// Pipes and buffers that are lent.
 #[derive(Debug, Default)]
-pub struct Pool {
+pub(crate) struct Pool {
     pipes: Mutex<Vec<Pipe>>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -79,18 +79,18 @@ impl Pool {
 
 /// How a tunnel ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Bytes that went out.
-    pub up: u64,
+    pub(crate) up: u64,
     /// Bytes that came in.
-    pub down: u64,
+    pub(crate) down: u64,
     /// By what.
-    pub by: By,
+    pub(crate) by: By,
 }
 
 /// What ended a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     /// Both ends were done.
     Both,
     /// One end broke off.
@@ -105,22 +105,22 @@ pub enum By {
 
 /// What a tunnel is held to.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     /// The bytes that are left.
-    pub budgets: &'a Budgets,
+    pub(crate) budgets: &'a Budgets,
     /// The rule that they are counted under.
-    pub rule: Option<u32>,
+    pub(crate) rule: Option<u32>,
     /// How long nothing may move.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// Joins them until both are done, one breaks, or the terms are used up. `first` was read of the
 /// client before, and goes out first.
-pub async fn join(
+pub(crate) async fn join(
     pool: &Pool,
     client: &TcpStream,
     server: &TcpStream,
-    first: &[u8],
+    first: Vec<u8>,
     terms: Terms<'_>,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
@@ -139,7 +139,7 @@ pub async fn join(
         to: client,
         ..up
     };
-    let both = async { tokio::try_join!(up.run(first), down.run(&[])) };
+    let both = async { tokio::try_join!(up.run(first), down.run(Vec::new())) };
     let by = tokio::select! {
         done = both => match done {
             Ok(_) => By::Both,
@@ -208,11 +208,12 @@ struct Lane<'a> {
 }
 
 impl Lane<'_> {
-    async fn run(self, first: &[u8]) -> Result<(), By> {
+    async fn run(self, first: Vec<u8>) -> Result<(), By> {
         if !first.is_empty() {
             self.spend(first.len())?;
-            self.write(first).await?;
+            self.write(&first).await?;
         }
+        drop(first);
         while self.moved() < SPLICE_FROM {
             self.from.readable().await.map_err(broken)?;
             if !self.copy().await? {
@@ -398,7 +399,7 @@ mod tests {
                 idle,
             };
             let (_keep, stop) = watch::channel(false);
-            join(&pool, &inside, &outside, first, terms, stop).await
+            join(&pool, &inside, &outside, first.to_vec(), terms, stop).await
         });
         Case {
             client,
@@ -407,7 +408,7 @@ mod tests {
         }
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn both_ways_pass_whole_and_are_counted() {

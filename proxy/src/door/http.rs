@@ -41,7 +41,7 @@ pub(crate) async fn serve(mut client: Client) {
             connect(client, &head, &target).await;
         }
         // The relay reads the head again: it serves all requests of this connection alike.
-        Target::Absolute { .. } => handoff::requests(client, None).await,
+        Target::Absolute { .. } => Box::pin(handoff::requests(client, None)).await,
         Target::Origin(_) | Target::Asterisk => {
             let mut decision = client.seen.draft("request");
             decision.exchange.method = Some(head.method.clone());
@@ -79,6 +79,11 @@ async fn connect(client: Client, head: &RequestHead, target: &str) {
     let verdict = client.shared.policy.authority(&authority);
     judged(&mut decision, &verdict, &authority);
     if !verdict.allow {
+        return refuse(client, decision).await;
+    }
+    if head.upgrades() {
+        let why = "another protocol inside of CONNECT";
+        denied(&mut decision, Reason::UpgradeDenied, why);
         return refuse(client, decision).await;
     }
     let fixed = Fixed {

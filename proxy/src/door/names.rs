@@ -146,6 +146,12 @@ fn bad(decision: &mut Decision, why: BadQuestion, bytes: &[u8]) {
 }
 
 fn decide(shared: &Shared, asked: &Question, decision: &mut Decision) -> Answer {
+    if !asked.internet {
+        decision.verdict = EgressVerdict::Deny;
+        decision.reason = Reason::DnsTypeDenied;
+        decision.exchange.detail = Some("another class than the internet's".into());
+        return Answer::Refused;
+    }
     if let Some(answer) = own(asked) {
         decision.verdict = EgressVerdict::None;
         decision.reason = Reason::Inside;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use belljar_model::{Class, EgressVerdict, Reason};
+use belljar_model::Class;
 
 use super::{Door, about, judged};
 use crate::authority::{Authority, Host};
@@ -19,16 +19,13 @@ pub(crate) async fn serve(client: Client) {
     };
     let host = name.and_then(|name| Host::parse(name.as_bytes()).ok());
     let authority = host.map(|host| Authority::new(host, client.server.port()));
-    let Some(authority) = authority else {
-        // The sandbox's own loopback, where nothing else listens on this port.
-        decision.host = client.server.ip().to_string().into();
-        decision.port = client.server.port();
+    let authority = authority.unwrap_or_else(|| {
+        // The sandbox's own loopback, where nothing else listens on this port: it is judged as the
+        // address that it is, and counts as one inside.
         decision.class = Class::Loopback;
-        decision.verdict = EgressVerdict::None;
-        decision.reason = Reason::Inside;
         decision.exchange.detail = Some("no name was asked for this address".into());
-        return guard::quiet(client, decision).await;
-    };
+        Authority::new(Host::Address(client.server.ip()), client.server.port())
+    });
     about(&mut decision, &authority, None);
     let verdict = client.shared.policy.authority(&authority);
     judged(&mut decision, &verdict, &authority);

@@ -96,7 +96,7 @@ fn literal(client: &Client, ip: IpAddr) -> Result<Host, (Reason, String)> {
 async fn refuse_form(client: Client, bad: BadSocks) {
     let mut decision = client.seen.draft("socks");
     let reason = match bad {
-        BadSocks::Address(_) => Reason::BadRequest,
+        BadSocks::Address(_) | BadSocks::Empty => Reason::BadRequest,
         BadSocks::Version(_) | BadSocks::Method | BadSocks::Command(_) => Reason::FormDenied,
     };
     denied(&mut decision, reason, &bad.to_string());

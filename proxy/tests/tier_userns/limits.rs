@@ -192,6 +192,11 @@ fn ten_thousand_come_and_go_and_leave_nothing() {
     };
     let round = |count: usize, done: usize| {
         for n in 0..count {
+            // So many at one time, in every round: the heap is as large as its busiest moment.
+            crate::world::wait_for(
+                || proxy.heard.decisions.lock().unwrap().len() + 500 >= done + n,
+                "room",
+            );
             let mut stream = TcpStream::connect(proxy.http).unwrap();
             // Some say nothing, some half a head, some are denied, some break off.
             match n % 4 {

@@ -244,12 +244,12 @@ fn an_address_that_stands_for_nothing_is_inside() {
             "127.66.1.0:443".parse().unwrap(),
             &hello(Some("a.test"), &[])
         ),
-        b""
+        &[21, 3, 3, 0, 2, 2, 49]
     );
     let d = proxy.decisions(1).remove(0);
     assert_eq!(
         (d.verdict, d.reason, d.class),
-        (EgressVerdict::None, Reason::Inside, Class::Loopback)
+        (EgressVerdict::Deny, Reason::PrivateAddress, Class::Loopback)
     );
     proxy.stop();
 }
