@@ -43,11 +43,13 @@ pub enum Layer {
     SupplementaryGroups,
     /// The moved clock, file times included.
     Clock,
+    /// The process that lets out what the policy allows, and its walls.
+    EgressProxy,
 }
 
 impl Layer {
     /// All layers in the order of trust.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -66,6 +68,7 @@ impl Layer {
         Self::Cgroup,
         Self::SupplementaryGroups,
         Self::Clock,
+        Self::EgressProxy,
     ];
 
     /// The name on the command line, in `belljar.toml` and in documents.
@@ -89,6 +92,7 @@ impl Layer {
             Self::Cgroup => "cgroup",
             Self::SupplementaryGroups => "supplementary-groups",
             Self::Clock => "clock",
+            Self::EgressProxy => "egress-proxy",
         }
     }
 
@@ -110,6 +114,7 @@ impl Layer {
                 | Self::NoNewPrivs
                 | Self::Capabilities
                 | Self::Seccomp
+                | Self::EgressProxy
         )
     }
 }

@@ -8,6 +8,7 @@ use belljar_model::{Fetch, Label, Plan, Policy, Rule};
 use belljar_proxy::{Host, Prepared, Role, Setup};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::{Door, Doors, Keeper};
+use belljar_sandbox::observe::Opened;
 
 /// Starts the proxy of a run, if its policy opens anything; while there is one thread.
 pub fn open(plan: &Plan, label: Label) -> Result<Option<Door>, SetupError> {
@@ -21,7 +22,11 @@ pub fn open(plan: &Plan, label: Label) -> Result<Option<Door>, SetupError> {
         role,
         prepared: None,
     };
-    Door::start(Box::new(keeper), ports(policy), role.dials()).map(Some)
+    let opened = Opened {
+        ports: ports(policy),
+        learns: policy.fetch == Fetch::Learn,
+    };
+    Door::start(Box::new(keeper), opened, role.dials()).map(Some)
 }
 
 /// Whom requests of this run are answered by.

@@ -92,7 +92,10 @@ fn prepare(
     cloexec_from(3).step("keep the caller's descriptors from the build")?;
     nix::unistd::write(told, b"u").step("tell init of the own descriptor table")?;
     let clock = crate::clock::canary(job.orders.offset_s, base);
-    probes.extend(crate::observe::last_test(job.orders.label));
+    probes.extend(crate::observe::last_test(
+        job.orders.label,
+        job.orders.doors.as_ref(),
+    ));
     Ok(BuildReport {
         layers,
         clock,

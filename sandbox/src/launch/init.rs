@@ -116,8 +116,8 @@ fn set_up(start: Start) -> Result<(Job, Ready), SetupError> {
     drop(names);
 
     let (mut job, trees) = take_orders(start)?;
-    if let Some(ports) = &job.orders.doors {
-        door::open_listeners(ports, &job.channel)?;
+    if let Some(opened) = &job.orders.doors {
+        door::open_listeners(&opened.ports, &job.channel)?;
     }
     let taken = match trees {
         Some(trees) => trees,

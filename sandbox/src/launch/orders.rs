@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::SetupError;
 use crate::capture::Rung;
 use crate::error::At;
+use crate::observe::Opened;
 use crate::plan::{Host, HostEntry, HostEntryKind};
 
 /// One run, as far as launcher, init and build need to know.
@@ -40,8 +41,8 @@ pub(super) struct Orders {
     pub(super) hidden: Vec<OsText>,
     pub(super) gitdir: Option<OsText>,
     pub(super) entries: Vec<HostEntry>,
-    /// There is an egress proxy, and these ports lead to it.
-    pub(super) doors: Option<Vec<u16>>,
+    /// There is an egress proxy.
+    pub(super) doors: Option<Opened>,
 }
 
 const STEP: &str = "tell the sandbox of its plan";
@@ -73,8 +74,8 @@ impl Orders {
             root: host.root.as_path().into(),
             hidden: host.hidden.iter().map(|p| p.as_path().into()).collect(),
             gitdir: host.gitdir.as_deref().map(Into::into),
-            entries: host.entries.clone(),
-            doors: door.map(|door| door.ports().to_vec()),
+            entries: [&host.entries[..], door.map_or(&[], super::Door::shown)].concat(),
+            doors: door.map(super::Door::opened),
         }
     }
 
@@ -112,7 +113,9 @@ impl Orders {
         let mut orders = head.orders.into_owned();
         let (mut rest, mut lengths) = (&rest[1..], head.lengths.into_iter());
         for entry in &mut orders.entries {
-            if let HostEntryKind::Made { content } = &mut entry.kind {
+            if let HostEntryKind::Made { content } | HostEntryKind::Covered { content } =
+                &mut entry.kind
+            {
                 let (own, others) = rest.split_at_checked(lengths.next()?)?;
                 *content = own.to_vec();
                 rest = others;
@@ -132,7 +135,7 @@ struct Head<'a> {
 
 fn contents(entries: &[HostEntry]) -> impl Iterator<Item = &Vec<u8>> {
     entries.iter().filter_map(|e| match &e.kind {
-        HostEntryKind::Made { content } => Some(content),
+        HostEntryKind::Made { content } | HostEntryKind::Covered { content } => Some(content),
         HostEntryKind::Bind { .. }
         | HostEntryKind::Symlink { .. }
         | HostEntryKind::Cache { .. } => None,
@@ -181,11 +184,17 @@ mod tests {
                     content: (0..=255).collect(),
                 }),
                 entry(HostEntryKind::Made { content: vec![] }),
+                entry(HostEntryKind::Covered {
+                    content: b"over".to_vec(),
+                }),
                 entry(HostEntryKind::Made {
                     content: vec![0; 3],
                 }),
             ],
-            doors: Some(vec![80, 65_535]),
+            doors: Some(Opened {
+                ports: vec![80, 65_535],
+                learns: true,
+            }),
         };
         let file = orders.write().unwrap();
         let again = file.try_clone().unwrap();

@@ -146,6 +146,14 @@ pub(super) fn populate(entries: &[HostEntry], trees: &Trees) -> Result<(), Setup
             HostEntryKind::Made { content } => {
                 fs::write(target, content).step_at("write a file of the identity", target)?;
             }
+            // A link leads to the file that programs read.
+            HostEntryKind::Covered { content } => {
+                if let Ok(file) = target.canonicalize()
+                    && file.is_file()
+                {
+                    cover(&file, content)?;
+                }
+            }
         }
     }
     Ok(())
@@ -287,7 +295,7 @@ pub(super) fn mask_proc(trees: &Trees) -> Result<(), SetupError> {
 }
 
 /// Puts a read-only file with this text over one. Runs before the root is sealed.
-pub(super) fn cover(path: &Path, text: &str) -> Result<(), SetupError> {
+pub(super) fn cover(path: &Path, text: impl AsRef<[u8]>) -> Result<(), SetupError> {
     const MADE: &str = "/.made";
     fs::write(MADE, text).step_at("write a file", path)?;
     fs::set_permissions(MADE, fs::Permissions::from_mode(0o444)).step_at("set the mode", path)?;

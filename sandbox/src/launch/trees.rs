@@ -61,7 +61,9 @@ impl Trees {
             HostEntryKind::Bind { source } | HostEntryKind::Cache { source } => {
                 tree(source, READ_ONLY).map(Some)
             }
-            HostEntryKind::Symlink { .. } | HostEntryKind::Made { .. } => Ok(None),
+            HostEntryKind::Symlink { .. }
+            | HostEntryKind::Made { .. }
+            | HostEntryKind::Covered { .. } => Ok(None),
         });
         let device = |(name, ..): &(&str, u64, u64)| tree(&Path::new("/dev").join(name), COVER);
         let gitdir = orders.gitdir.as_ref();

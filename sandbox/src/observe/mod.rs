@@ -403,8 +403,17 @@ pub fn self_test(run: Label) -> Vec<Probe> {
 
 /// The rest of the self-test, once the listener is served: one call that it must see, and what the
 /// command would inherit.
-pub fn last_test(run: Label) -> Vec<Probe> {
-    probes::last(run)
+pub fn last_test(run: Label, doors: Option<&Opened>) -> Vec<Probe> {
+    probes::last(run, doors)
+}
+
+/// What of an egress proxy the sandbox has to know.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Opened {
+    /// Ports at which programs arrive that know no proxy.
+    pub ports: Vec<u16>,
+    /// Its policy is being learned: every public destination is let through.
+    pub learns: bool,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! only once the network namespace has shown that it holds nothing but loopback. The self-test
 //! says what it found; what a hole means is for the caller to say.
 
+mod doors;
 mod outward;
 mod walls;
 
@@ -14,6 +15,7 @@ use belljar_model::{Label, Probe};
 use nix::Result;
 use nix::errno::Errno;
 
+use super::Opened;
 use outward::{How, IF_EMPTY, OUTWARD, is_unreachable, reach};
 use walls::{WALLS, is_wall};
 
@@ -47,14 +49,20 @@ pub(super) fn all(run: Label) -> Vec<Probe> {
 
 /// What can only be tried once every filter stands and the descriptor table is the build's own;
 /// the call that goes through the listener shows that it is served.
-pub(super) fn last(run: Label) -> Vec<Probe> {
+pub(super) fn last(run: Label, doors: Option<&Opened>) -> Vec<Probe> {
     let kept = probe(
         run,
         "a descriptor kept over exec".into(),
         kept_descriptor(),
         is_wall,
     );
-    vec![outward(run, How::TcpConnect, "192.0.2.254:443"), kept]
+    let mut probes = vec![outward(run, How::TcpConnect, "192.0.2.254:443"), kept];
+    probes.extend(
+        doors
+            .into_iter()
+            .flat_map(|opened| doors::all(run, &opened.ports, opened.learns)),
+    );
+    probes
 }
 
 fn probe(run: Label, attempt: String, result: Result<()>, denies: fn(Errno) -> bool) -> Probe {

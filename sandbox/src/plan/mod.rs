@@ -112,6 +112,12 @@ pub enum HostEntryKind {
         #[serde(skip)]
         content: Vec<u8>,
     },
+    /// The same in place of a file of the host, wherever one stands there.
+    Covered {
+        /// Its content, carried beside as well.
+        #[serde(skip)]
+        content: Vec<u8>,
+    },
     /// A download cache of the host as the read-only lower layer of an overlay whose upper is
     /// dropped with the run.
     Cache {

@@ -23,6 +23,8 @@ use super::ahead::assert_single_threaded;
 use super::wire::Channel;
 use crate::SetupError;
 use crate::error::At;
+use crate::observe::Opened;
+use crate::plan::HostEntry;
 use crate::sys::process::{Cloned, clone_process, wait4};
 
 /// How long the proxy may take to read what it needs of the host.
@@ -75,7 +77,8 @@ pub struct Door {
     channel: Channel,
     authority: Option<String>,
     landlock: u32,
-    ports: Vec<u16>,
+    shown: Vec<HostEntry>,
+    opened: Opened,
     dials: bool,
 }
 
@@ -100,13 +103,9 @@ impl Drop for Child {
 }
 
 impl Door {
-    /// Starts it, while there is one thread, and waits until it is confined. `ports`: where programs
-    /// arrive that know no proxy. One that does not dial gets an empty network, and no socket.
-    pub fn start(
-        keeper: Box<dyn Keeper>,
-        ports: Vec<u16>,
-        dials: bool,
-    ) -> Result<Self, SetupError> {
+    /// Starts it, while there is one thread, and waits until it is confined. `opened` says
+    /// what the sandbox has to know. One that does not dial gets an empty network, and no socket.
+    pub fn start(keeper: Box<dyn Keeper>, opened: Opened, dials: bool) -> Result<Self, SetupError> {
         assert_single_threaded()?;
         let (channel, theirs) = Channel::pair().step("make a channel")?;
         let parent = nix::unistd::getpid();
@@ -134,7 +133,8 @@ impl Door {
                 channel,
                 authority,
                 landlock,
-                ports,
+                shown: Vec::new(),
+                opened,
                 dials,
             }),
             Some((Said::Failed(error), _)) => Err(error),
@@ -147,8 +147,19 @@ impl Door {
         self.authority.as_deref()
     }
 
-    pub(super) fn ports(&self) -> &[u16] {
-        &self.ports
+    /// What the sandbox shows since there is a door: what makes programs trust its authority.
+    #[must_use]
+    pub fn showing(mut self, entries: Vec<HostEntry>) -> Self {
+        self.shown = entries;
+        self
+    }
+
+    pub(super) fn shown(&self) -> &[HostEntry] {
+        &self.shown
+    }
+
+    pub(super) fn opened(&self) -> Opened {
+        self.opened.clone()
     }
 
     /// How it is confined, in a phrase.

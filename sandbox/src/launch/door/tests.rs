@@ -80,6 +80,13 @@ fn high(file: File) -> OwnedFd {
     crate::sys::process::own_received(fd)
 }
 
+fn opened(ports: Vec<u16>) -> Opened {
+    Opened {
+        ports,
+        learns: false,
+    }
+}
+
 struct Tester {
     host: SocketAddr,
     inherited: RawFd,
@@ -139,7 +146,7 @@ fn confined(dials: bool, as_nobody: bool) -> String {
             inherited: secret.as_raw_fd(),
             file: format!("/tmp/belljar-door-{}", std::process::id()),
         };
-        let door = match Door::start(Box::new(tester), vec![80], dials) {
+        let door = match Door::start(Box::new(tester), opened(vec![80]), dials) {
             Ok(door) => door,
             Err(e) => return format!("not started: {e}"),
         };
@@ -239,7 +246,7 @@ fn a_keeper_that_fails_says_why_and_is_reaped() {
         }
     }
     let (text, _) = in_child(|| {
-        let error = Door::start(Box::new(Failing), vec![], true).unwrap_err();
+        let error = Door::start(Box::new(Failing), opened(vec![]), true).unwrap_err();
         let children = nix::sys::wait::waitpid(None, None);
         format!("{error} / {:?} / {children:?}", error.hint)
     });
@@ -257,7 +264,7 @@ fn one_that_is_not_wanted_is_ended() {
             inherited: -1,
             file: String::new(),
         };
-        let door = Door::start(Box::new(tester), vec![], true).unwrap();
+        let door = Door::start(Box::new(tester), opened(vec![]), true).unwrap();
         let pid = door.pid;
         drop(door);
         std::io::stdout().flush().unwrap_or(());

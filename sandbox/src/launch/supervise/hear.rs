@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use belljar_model::Streams;
+use belljar_model::{Layer, LayerReport, Streams};
 use nix::errno::Errno;
 use nix::time::ClockId;
 use nix::unistd::Pid;
@@ -91,7 +91,7 @@ impl Supervisor<'_> {
             .take_peers()
             .ok_or_else(|| SetupError::refused(step, "they never came"))?;
         let name_socket = listeners.name_socket();
-        let ports = door.ports().to_vec();
+        let ports = door.opened().ports;
         self.confinement = Some(door.confinement());
         let watched = self.watched.insert(door.open(listeners)?);
         let supervised = Supervised {
@@ -175,6 +175,9 @@ impl Supervisor<'_> {
             layers::unseen(&mut self.layers);
         }
         self.layers.push(self.budgets.layer());
+        let proxy = self.confinement.take();
+        self.layers
+            .extend(proxy.map(|got| LayerReport::full(Layer::EgressProxy, got)));
         self.layers.push(layers::clock(self.offset_s));
         self.layers.sort_by_key(|l| l.layer);
         require::enforce(self.plan, &mut self.layers)?;
