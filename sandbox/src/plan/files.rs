@@ -267,7 +267,7 @@ mod tests {
                 HostEntryKind::Made { content } => {
                     format!("{} : {}", e.target, String::from_utf8_lossy(content))
                 }
-                HostEntryKind::Cache { .. } => unreachable!(),
+                HostEntryKind::Cache { .. } | HostEntryKind::Covered { .. } => unreachable!(),
             })
             .collect()
     }

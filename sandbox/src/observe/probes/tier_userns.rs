@@ -41,7 +41,7 @@ fn own_network() {
 fn holes(prepare: impl FnOnce()) -> (Vec<String>, usize) {
     let (text, end) = in_child(|| {
         prepare();
-        let probes = [all(Label::A), last(Label::A)].concat();
+        let probes = [all(Label::A), last(Label::A, None)].concat();
         let holes = probes.iter().filter(|p| !p.denied);
         let lines = holes.map(|p| format!("{}: {}\n", p.attempt, p.answer));
         format!("{}\n{}", probes.len(), lines.collect::<String>())

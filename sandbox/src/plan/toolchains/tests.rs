@@ -26,7 +26,7 @@ fn stands(found: &Toolchains) -> Vec<String> {
             HostEntryKind::Bind { source } => format!("{} = {}", e.target, source.display()),
             HostEntryKind::Symlink { to } => format!("{} -> {to}", e.target),
             HostEntryKind::Made { .. } => format!("{} made", e.target),
-            HostEntryKind::Cache { .. } => panic!("a cache"),
+            HostEntryKind::Cache { .. } | HostEntryKind::Covered { .. } => panic!("no tool's"),
         })
         .collect()
 }
