@@ -205,22 +205,42 @@ mod tier_userns {
     fn allowed_is_allowed(origin: &Origin) {
         let get =
             "GET http://allowed.example/ HTTP/1.1\nHost: allowed.example\nConnection: close\n\n";
-        let row = Row {
-            case: "",
-            name: "what is allowed",
-            door: row::Door::Http,
-            steps: vec![row::lines(get)],
-            reply: row::Reply::Status(200),
-            reasons: &[],
-            host: "",
-        };
-        let came = client::attack(&row, Duration::from_secs(5));
-        assert!(
-            came.back.ends_with(b"origin"),
-            "{:?}",
-            String::from_utf8_lossy(&came.back)
-        );
-        assert!(origin.bytes.load(Ordering::SeqCst) > 0);
+        let hello = hello::Hello::new(Some("allowed.example")).bytes();
+        let ways = [
+            (row::Door::Http, vec![row::lines(get)]),
+            (
+                row::Door::Http,
+                vec![
+                    row::connect("allowed.example:443"),
+                    row::Step::Hear,
+                    row::bytes(&hello),
+                ],
+            ),
+            (
+                row::Door::Port("allowed.example", 443),
+                vec![row::bytes(&hello)],
+            ),
+            (
+                row::Door::Port("raw.example", 7000),
+                vec![row::bytes(b"anything")],
+            ),
+        ];
+        for (door, steps) in ways {
+            let row = Row {
+                case: "",
+                name: "what is allowed",
+                door,
+                steps,
+                reply: row::Reply::Silence,
+                reasons: &[],
+                host: "",
+            };
+            let before = origin.bytes.load(Ordering::SeqCst);
+            let came = client::attack(&row, Duration::from_millis(500));
+            let back = String::from_utf8_lossy(&came.back).into_owned();
+            assert!(back.ends_with("origin"), "{door:?} {back:?}");
+            assert!(origin.bytes.load(Ordering::SeqCst) > before, "{door:?}");
+        }
     }
 
     #[test]
