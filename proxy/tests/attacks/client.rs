@@ -131,7 +131,11 @@ fn more(stream: &TcpStream) -> bool {
 pub fn is(row: &Row, came: &Came) -> bool {
     let back = came.back.as_slice();
     match row.reply {
-        Reply::Status(code) => back.starts_with(format!("HTTP/1.1 {code} ").as_bytes()),
+        Reply::Denied => {
+            let text = String::from_utf8_lossy(back);
+            let own = text.starts_with("HTTP/1.1 403 ") || text.starts_with("HTTP/1.1 502 ");
+            own && text.contains("\r\n\r\nbelljar: ")
+        }
         Reply::Socks(code) => back.starts_with(&[5, 0, 5, code]) || back.starts_with(&[5, code]),
         Reply::SocksMethod => back == [5, 0xff],
         // An alert, and never what the origin says.

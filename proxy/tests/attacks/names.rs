@@ -486,11 +486,7 @@ pub fn rows() -> Vec<Row> {
             name,
             door: Door::Http,
             steps: vec![connect(target)],
-            reply: Reply::Status(if reasons.contains(&BadRequest) {
-                400
-            } else {
-                403
-            }),
+            reply: Reply::Denied,
             reasons,
             host,
         });
@@ -499,8 +495,8 @@ pub fn rows() -> Vec<Row> {
         name,
         door: Door::Http,
         steps: vec![bytes(sent)],
-        reply: Reply::Status(400),
-        reasons: &[BadRequest, AuthorityMismatch],
+        reply: Reply::Denied,
+        reasons: &[BadRequest, AuthorityMismatch, Reason::SmugglingSuspect],
         host: "",
     });
     let long = [
@@ -520,7 +516,7 @@ pub fn rows() -> Vec<Row> {
         name,
         door: Door::Http,
         steps: vec![connect(&target)],
-        reply: Reply::Status(400),
+        reply: Reply::Denied,
         reasons: &[BadRequest],
         host: "",
     });

@@ -55,8 +55,8 @@ pub enum Step {
 /// What the client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// This status, from the proxy itself.
-    Status(u16),
+    /// The proxy's own page, the same whatever the reason.
+    Denied,
     /// A SOCKS5 reply code.
     Socks(u8),
     /// No method of SOCKS authentication is accepted.
