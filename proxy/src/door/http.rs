@@ -1,7 +1,7 @@
 //! The HTTP door: `CONNECT`, and requests with an absolute `http` target.
 
-use belljar_model::Reason;
 use belljar_model::door::Decision;
+use belljar_model::{OsText, Reason};
 
 use super::{Door, about, denied, judged};
 use crate::authority::Authority;
@@ -10,6 +10,7 @@ use crate::deny::forbidden;
 use crate::guard::{self, Fixed};
 use crate::handoff;
 use crate::http::{RequestHead, Target, parse_request};
+use crate::log::shown;
 
 /// Serves one connection.
 pub(crate) async fn serve(mut client: Client) {
@@ -22,6 +23,7 @@ pub(crate) async fn serve(mut client: Client) {
                 let mut decision = client.seen.draft("request");
                 denied(&mut decision, bad.reason(), &bad.detail());
                 decision.exchange.hex = Some(crate::log::hex(&client.read));
+                decision.exchange.raw = target_as_it_came(&client.read);
                 return refuse(client, decision).await;
             }
         }
@@ -76,6 +78,14 @@ async fn connect(client: Client, head: &RequestHead, target: &str) {
             return refuse(client, decision).await;
         }
     }
+    if head.upgrades() {
+        denied(
+            &mut decision,
+            Reason::UpgradeDenied,
+            "CONNECT for another protocol",
+        );
+        return refuse(client, decision).await;
+    }
     let verdict = client.shared.policy.authority(&authority);
     judged(&mut decision, &verdict, &authority);
     if !verdict.allow {
@@ -99,4 +109,37 @@ async fn refuse(client: Client, decision: Decision) {
     let answer = forbidden(decision.reason, decision.exchange.rule);
     client.seen.decide(decision).await;
     client.last(&answer).await;
+}
+
+/// The second word of a head that could not be read, so that a record can name who was meant. Neither
+/// what stands for a user's name and password in it nor a query is shown.
+fn target_as_it_came(read: &[u8]) -> Option<OsText> {
+    let line = read.split(|b| *b == b'\n').next()?;
+    let target = line.split(|b| *b == b' ').nth(1)?;
+    let target = target.split(|b| *b == b'?').next()?;
+    let host = target.rsplit(|b| *b == b'@').next()?;
+    if host.len() == target.len() {
+        return Some(shown(target));
+    }
+    Some(shown(&[b"***@", host].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_shown_without_its_secrets() {
+        let shown = |head: &str| target_as_it_came(head.as_bytes()).map(|t| t.to_string());
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            shown("GET http://a.example/x?key=v HTTP/1.1\r\n"),
+            is("http://a.example/x")
+        );
+        assert_eq!(
+            shown("CONNECT u:p@a.example:1 HTTP/1.1\r\n"),
+            is("***@a.example:1")
+        );
+        assert_eq!(shown("hello\r\n"), None);
+    }
 }

@@ -77,7 +77,15 @@ pub(super) fn judge(
     let websocket = protocol(head, rule, context)?;
     body(head, rule)?;
     overrides(head, rule)?;
-    hidden_service(head, &path, query, rule)?;
+    let may_push = |path: &str| {
+        let repository = path.rsplit_once("/info/refs").map_or(path, |(r, _)| r);
+        let pack = match repository.strip_suffix("/git-receive-pack") {
+            Some(_) => repository.to_owned(),
+            None => format!("{repository}/git-receive-pack"),
+        };
+        policy.request(&authority, "POST", &pack).allow
+    };
+    hidden_service(head, &path, query, rule, may_push)?;
     let expects = expects(head)?;
     let plain = context.scheme == Scheme::Http;
     let credential = context
@@ -197,6 +205,7 @@ fn hidden_service(
     path: &str,
     query: Option<&str>,
     rule: Option<&Rule>,
+    may_push: impl Fn(&str) -> bool,
 ) -> Result<(), Denial> {
     let named = rule.is_some_and(|r| !r.paths.is_empty());
     let parameters = || query.unwrap_or_default().split('&');
@@ -214,8 +223,7 @@ fn hidden_service(
     }
     let push = path.ends_with("/git-receive-pack")
         || parameters().any(|p| p.eq_ignore_ascii_case("service=git-receive-pack"));
-    let may_push = named && rule.is_some_and(|r| r.methods.iter().any(|m| m == "POST" || m == "*"));
-    if push && !may_push {
+    if push && !(named && may_push(path)) {
         return Err(Denial::new(
             Reason::PathNotAllowed,
             "a push of git needs a rule with this path and POST",

@@ -289,7 +289,7 @@ const TARGETS: &[(&str, &str, &str, &[Reason], &str)] = &[
         "a backslash",
         "evil.example\\@allowed.example:443",
         &[BadRequest],
-        "evil.example",
+        "allowed.example",
     ),
     (
         "68",

@@ -493,9 +493,9 @@ const ABSOLUTE: &[(&str, &str, &str, &[Reason], &str)] = &[
     (
         "41",
         "a name look-up by type",
-        "POST http://git.example/repo.git/git-upload-pack HTTP/1.1\nHost: git.example\nContent-Type: application/dns-message\nContent-Length: 1\n\nx",
+        "GET http://allowed.example/x HTTP/1.1\nHost: allowed.example\nAccept: application/dns-message\n\n",
         &[DohSuspect],
-        "git.example",
+        "allowed.example",
     ),
     (
         "41",
