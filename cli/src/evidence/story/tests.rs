@@ -306,3 +306,61 @@ fn a_pair_leaves_documents_that_follow_their_schemas() {
         ]
     );
 }
+
+/// A request of run B that run A did not make.
+fn missed() -> EgressRecord {
+    let mut record = samples::record(Label::B, Class::External);
+    record.layer = belljar_model::EgressLayer::Proxy;
+    record.reason = belljar_model::Reason::ReplayMiss;
+    record
+}
+
+#[test]
+fn drift_is_a_finding_and_gates_only_by_the_policy() {
+    let mut plan = samples::plan();
+    plan.egress.fetch = belljar_model::Fetch::Replayed;
+    let none = Differences {
+        items: vec![],
+        ..samples::differences()
+    };
+    let (mut a, mut b) = (Left::of(Label::A), Left::of(Label::B));
+    (a.egress, b.egress) = (vec![], vec![missed()]);
+    let doc = |plan: &Plan| story(plan, vec![a.told(), b.told()], Some(&none)).document();
+    let found = doc(&plan);
+    assert_eq!(
+        found.verdict,
+        Some(Verdict::Reproducible),
+        "it is about outputs"
+    );
+    assert_eq!(found.network.unwrap().drift.only_b.total, 1);
+    plan.on_deny = OnDeny::Fail;
+    let found = doc(&plan);
+    assert_eq!(
+        (found.verdict, found.exit_code),
+        (Some(Verdict::PolicyViolation), 4)
+    );
+    let hint = found.hints.join(" ");
+    assert!(hint.contains("does not ask for the same twice"), "{hint}");
+}
+
+#[test]
+fn what_was_let_through_never_gates() {
+    let mut plan = samples::plan();
+    plan.on_deny = OnDeny::Fail;
+    let none = Differences {
+        items: vec![],
+        ..samples::differences()
+    };
+    let (mut a, mut b) = (Left::of(Label::A), Left::of(Label::B));
+    for (left, reason) in [
+        (&mut a, belljar_model::Reason::Allowed),
+        (&mut b, belljar_model::Reason::Replayed),
+    ] {
+        left.egress = vec![missed()];
+        left.egress[0].run = left.report.run;
+        (left.egress[0].verdict, left.egress[0].reason) = (EgressVerdict::Allow, reason);
+    }
+    let doc = story(&plan, vec![a.told(), b.told()], Some(&none)).document();
+    assert_eq!(doc.verdict, Some(Verdict::Reproducible));
+    assert_eq!(doc.network.map(|n| (n.denied, n.allowed)), Some((0, 2)));
+}
