@@ -76,20 +76,20 @@ pub fn bytes(records: &[&EgressRecord]) -> Option<Bytes> {
 
 /// The denied destinations, the most wanted first.
 pub fn refused<'a>(records: impl Iterator<Item = &'a EgressRecord>) -> Vec<Refused> {
-    let mut groups: BTreeMap<_, (u64, &EgressRecord)> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<&EgressRecord>> = BTreeMap::new();
     for record in records.filter(|record| denied(record)) {
-        groups.entry(place(record)).or_insert((0, record)).0 += 1;
+        groups.entry(place(record)).or_default().push(record);
     }
     let mut all: Vec<Refused> = groups
-        .into_values()
-        .map(|(count, record)| {
-            let fix = fix::of(record);
+        .into_iter()
+        .map(|((host, port, exe, reason), records)| {
+            let fix = fix::of(&records);
             Refused {
-                host: record.ask.host.clone(),
-                port: port(record),
-                exe: record.proc.exe.clone(),
-                reason: record.reason,
-                count,
+                host: host.clone(),
+                port,
+                exe: exe.clone(),
+                reason,
+                count: records.len() as u64,
                 flag: fix.as_ref().and_then(fix::Fix::flag),
                 rule: fix.map(|fix| fix.rule()),
             }

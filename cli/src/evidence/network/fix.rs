@@ -1,8 +1,14 @@
 //! The rule that would have allowed a denied call, where one would.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use belljar_model::{EgressLayer, EgressRecord, Reason, Rule};
 
 use super::rules::{Wanted, host, method};
+
+/// Paths of one rule; more of them are a person's glob to write.
+const MAX_PATHS: usize = 8;
 
 /// A rule that is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,50 +44,33 @@ impl Fix {
     }
 }
 
-/// The rule for this denial; `None` where no rule would do, or what was asked for is no plain name.
-pub fn of(record: &EgressRecord) -> Option<Fix> {
-    let host = host(record.ask.host.as_bytes())?;
+/// The rule for denials that have host, port and reason in common; `None` where no rule would do, or
+/// what was asked for is no plain name.
+pub fn of(records: &[&EgressRecord]) -> Option<Fix> {
+    let record = records.first()?;
     // What a resolver is asked for says nothing of the port.
     let looked_up = record.layer == EgressLayer::Dns || record.ask.port == 0;
-    let ports = if looked_up {
-        vec![]
-    } else {
-        vec![record.ask.port]
-    };
     let plain = Wanted {
-        host,
-        ports,
+        host: host(record.ask.host.as_bytes())?,
+        ports: (!looked_up)
+            .then_some(record.ask.port)
+            .into_iter()
+            .collect(),
+        methods: methods(records)?,
         ..Wanted::default()
     };
-    let exchange = &record.exchange;
     let wanted = match record.reason {
         Reason::HostNotAllowed
         | Reason::PortNotAllowed
         | Reason::DnsNameDenied
         | Reason::Telemetry
-        | Reason::IpLiteral => match exchange.method.as_deref() {
-            // The default methods would not do.
-            Some(asked) if !Rule::METHODS.contains(&asked) && asked != "CONNECT" => Wanted {
-                methods: vec![method(asked)?],
-                ..plain
-            },
-            _ => plain,
-        },
-        Reason::MethodNotAllowed => Wanted {
-            methods: vec![method(exchange.method.as_deref()?)?],
-            ..plain
-        },
+        | Reason::IpLiteral
+        | Reason::MethodNotAllowed => plain,
         Reason::PathNotAllowed => Wanted {
-            paths: vec![path(record)?],
-            methods: exchange
-                .method
-                .as_deref()
-                .and_then(method)
-                .into_iter()
-                .collect(),
+            paths: paths(records)?,
             ..plain
         },
-        Reason::PrivateAddress => inner(record, plain)?,
+        Reason::PrivateAddress => inner(records, plain)?,
         Reason::NotTls => Wanted { raw: true, ..plain },
         Reason::UpgradeDenied => Wanted {
             websocket: true,
@@ -92,23 +81,37 @@ pub fn of(record: &EgressRecord) -> Option<Fix> {
     Some(Fix(wanted))
 }
 
+/// The methods that were asked for, where those of a rule that names none would not do.
+fn methods(records: &[&EgressRecord]) -> Option<Vec<String>> {
+    let seen = records.iter().filter_map(|r| r.exchange.method.as_deref());
+    let seen: BTreeSet<&str> = seen.filter(|m| *m != "CONNECT").collect();
+    if seen.iter().all(|m| Rule::METHODS.contains(m)) {
+        return Some(vec![]);
+    }
+    seen.into_iter().map(method).collect()
+}
+
 /// A service inside the caller's network: its name with the addresses that it has.
-fn inner(record: &EgressRecord, plain: Wanted) -> Option<Wanted> {
-    if plain.host.parse::<std::net::IpAddr>().is_ok() {
+fn inner(records: &[&EgressRecord], plain: Wanted) -> Option<Wanted> {
+    if plain.host.parse::<IpAddr>().is_ok() {
         return Some(plain);
     }
-    let mut addresses: Vec<_> = record
-        .when
-        .answers
+    let found: BTreeSet<IpAddr> = records
         .iter()
-        .map(ToString::to_string)
+        .flat_map(|r| r.when.answers.iter().copied())
         .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    let addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
     (!addresses.is_empty()).then_some(Wanted { addresses, ..plain })
 }
 
-/// The path that was asked for, without its query; none that a glob would read otherwise.
+/// The paths that were asked for, without their queries, if they are few and no glob would read one
+/// otherwise.
+fn paths(records: &[&EgressRecord]) -> Option<Vec<String>> {
+    let seen: Option<BTreeSet<String>> = records.iter().map(|record| path(record)).collect();
+    seen.filter(|paths| paths.len() <= MAX_PATHS)
+        .map(|paths| paths.into_iter().collect())
+}
+
 fn path(record: &EgressRecord) -> Option<String> {
     let path = record.exchange.path.as_ref()?;
     let path = std::str::from_utf8(path.as_bytes()).ok()?;

@@ -129,7 +129,7 @@ fn head(rules: &BTreeMap<(String, Shape), Vec<u16>>, report: &RunReport) -> Stri
         );
     }
     if rules.is_empty() {
-        out.push_str("# It needs nothing that is not allowed already.\n");
+        out.push_str("# Nothing was let through that is not allowed already.\n");
     }
     out
 }

@@ -175,7 +175,7 @@ fn lists_are_cut_and_say_how_long_they_are() {
 }
 
 fn fix(record: &EgressRecord) -> (Option<String>, Option<String>) {
-    let fix = fix::of(record);
+    let fix = fix::of(&[record]);
     (fix.as_ref().map(fix::Fix::rule), fix.and_then(|f| f.flag()))
 }
 
@@ -228,6 +228,23 @@ fn a_fix_allows_no_more_than_was_asked_for() {
 }
 
 #[test]
+fn a_fix_is_for_all_that_was_asked_of_a_place() {
+    let mut get = refusal(Label::A, "in.example", Reason::PrivateAddress);
+    get.when.answers = vec!["198.51.100.4".parse().unwrap()];
+    let mut post = get.clone();
+    post.exchange.method = Some("POST".into());
+    post.when.answers = vec!["198.51.100.3".parse().unwrap()];
+    let all = refused([&get, &post].into_iter());
+    assert_eq!(all.len(), 1);
+    assert_eq!(
+        all[0].rule.as_deref(),
+        Some(
+            "[[egress.allow]]\nhost = \"in.example\"\nports = [443]\nmethods = [\"GET\", \"POST\"]\naddresses = [\"198.51.100.3\", \"198.51.100.4\"]\n"
+        )
+    );
+}
+
+#[test]
 fn no_odd_name_comes_into_a_rule() {
     for odd in [
         "",
@@ -239,13 +256,13 @@ fn no_odd_name_comes_into_a_rule() {
         "1.2.3",
         "a..b",
     ] {
-        let kept = fix::of(&refusal(Label::A, odd, Reason::HostNotAllowed));
+        let kept = fix::of(&[&refusal(Label::A, odd, Reason::HostNotAllowed)]);
         assert!(kept.is_none(), "{odd:?}");
     }
     let mut odd = refusal(Label::A, "x.example", Reason::PathNotAllowed);
     for path in ["/a/*", "/`", "/\"", "/a\\b", "a", "/\u{e9}", "/a\nb"] {
         odd.exchange.path = Some(path.into());
-        assert!(fix::of(&odd).is_none(), "{path:?}");
+        assert!(fix::of(&[&odd]).is_none(), "{path:?}");
     }
     odd.exchange.path = Some("/a/b.tar.gz?token".into());
     assert!(fix(&odd).0.unwrap().contains("paths = [\"/a/b.tar.gz\"]"));

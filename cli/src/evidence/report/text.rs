@@ -181,8 +181,11 @@ fn network(out: &mut String, doc: &ResultDoc) {
             1 => String::new(),
             n => format!(", {n} times"),
         };
-        let fix = refused.flag.as_deref();
-        let fix = fix.map_or(String::new(), |flag| format!(" ({})", line(flag)));
+        let fix = match (&refused.flag, &refused.rule) {
+            (Some(flag), _) => format!(" ({})", line(flag)),
+            (None, Some(_)) => " (a rule for it is in security/summary.md)".into(),
+            (None, None) => String::new(),
+        };
         let _ = writeln!(
             out,
             "    {place} by {}{times}: {}{fix}",

@@ -107,7 +107,7 @@ fn result(group: &Group<'_>, reasons: &[Reason], on_deny: OnDeny) -> Value {
         "first": at(record),
         "last": at(group.last),
     });
-    if let Some(fix) = denied(record).then(|| fix::of(record)).flatten() {
+    if let Some(fix) = denied(record).then(|| fix::of(&[record])).flatten() {
         properties["rule"] = fix.rule().into();
     }
     json!({
