@@ -39,6 +39,8 @@ pub struct Work<'a> {
     hints: Vec<String>,
     /// What was exported, in a phrase.
     exported: Option<String>,
+    /// What the runs' proxies share.
+    door: door::Shared,
 }
 
 /// How far the clocks were moved, and what the far run found.
@@ -116,6 +118,7 @@ impl<'a> Work<'a> {
             trouble: Vec::new(),
             hints: Vec::new(),
             exported: None,
+            door: door::Shared::default(),
         })
     }
 
@@ -155,7 +158,7 @@ impl<'a> Work<'a> {
         label: Label,
         offset_s: i64,
     ) -> Result<Ran, SetupError> {
-        let door = door::open(&self.prepared.plan, label)?;
+        let door = door::open(&self.prepared.plan, label, &mut self.door)?;
         let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);
         let outcome = session.run(label, offset_s, door, &mut sink, &self.stop);
         // Where the set-up did not come that far.
