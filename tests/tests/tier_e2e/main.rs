@@ -13,6 +13,7 @@ mod far;
 mod file_operations;
 mod file_times;
 mod leaks;
+mod learn;
 mod lifetime;
 mod outputs;
 mod outside;
