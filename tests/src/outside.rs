@@ -22,7 +22,7 @@ const SCRIPT: &str = r#"
 set -e
 dir=$1; shift
 ip link set lo up
-ip addr add 192.0.2.10/32 dev lo
+ip route add local 192.0.2.10/32 dev lo
 mount --bind "$dir/resolv.conf" /etc/resolv.conf
 setpriv --pdeathsig KILL -- "$dir/origin" -dir "$dir" &
 origin=$!

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::values::{CacheName, Count, Cpus, EnvName, EnvPair, Requirement, Size, WallTime};
+use super::values::{
+    Allowed, CacheName, Count, Cpus, EnvName, EnvPair, Requirement, Size, WallTime,
+};
 
 /// What `run` and `verify` share.
 #[derive(Debug, Default, Args)]
@@ -77,6 +79,9 @@ pub struct SharedArgs {
     #[arg(long, value_name = "DIR", help_heading = "Outputs")]
     pub evidence: Option<PathBuf>,
 
+    /// Let the build reach this host, or all below `*.SUFFIX` (repeatable; without a port: 80 and 443)
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Walls")]
+    pub allow: Vec<Allowed>,
     /// What a refused call to the outside does: `record` (default), or `fail` with exit code 4
     #[arg(
         long,

@@ -72,7 +72,7 @@ fn wrong_usage() {
         "verify --source svn -- make",
         "verify --cache cargi -- make",
         "verify --env =x -- make",
-        "run --allow example.test:443 -- make",
+        "run --allow http://example.test -- make",
         "run --rootfs /x -- make",
         "verify --parallel -- make",
         "run --shell -- make",

@@ -132,10 +132,6 @@ fn explain(e: &clap::Error, command: Option<&str>) -> CommandError {
 /// in a sentence of their own.
 const LATER: &[(&str, &str)] = &[
     (
-        "allow",
-        "this version lets nothing out; let a download cache of the host serve the build with --cache, or fetch before and build after",
-    ),
-    (
         "parallel",
         "this version runs the pair one after the other; leave it out",
     ),

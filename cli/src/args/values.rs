@@ -4,11 +4,13 @@
 //! the same things in the same words. Every refusal is a fragment that fits after
 //! ``--memory `4Q`: ``; what stands behind a semicolon in it is the hint.
 
+mod allowed;
 mod name;
 mod quantity;
 #[cfg(test)]
 mod tests;
 
+pub use allowed::Allowed;
 pub use name::{CacheName, DateEpoch, EnvName, EnvPair, Requirement, SkewRule, Vary};
 pub use quantity::{Count, Cpus, Size, WallTime};
 

@@ -1,105 +1,141 @@
-//! From a plan to the egress proxy of a run: who serves it, and what it is told.
+//! From a plan to the egress proxy of a run: who serves it, what it is told, and what makes the build
+//! trust it.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 
-use belljar_model::{Fetch, Label, Plan, Policy, Rule};
-use belljar_proxy::inspect::Ca;
-use belljar_proxy::{Extras, Host, Prepared, Role, Setup};
+use belljar_model::{EnvValue, Fetch, Label, Plan, Policy, Rule};
+use belljar_proxy::inspect::{Ca, Roots, trust};
+use belljar_proxy::{Extras, Prepared, Role, Setup};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::{Door, Doors, Keeper};
 use belljar_sandbox::observe::Opened;
-use nix::fcntl::OFlag;
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
+use belljar_sandbox::plan::{Host, HostEntry, HostEntryKind, proxy_variables};
 
-/// What the runs of one invocation share: the authority that opens TLS, so that they all see the same
-/// one, and what run A was answered.
-#[derive(Default)]
-pub struct Shared {
-    /// Its key too; it never leaves this process and its proxies.
+/// Where the build finds the certificates of the host's roots and of the run's own authority.
+const BUNDLE: &str = "/etc/belljar/ca.pem";
+/// The same for Java.
+const STORE: &str = "/etc/belljar/cacerts";
+const REASON: &str = "the run's own authority";
+
+/// Sets what programs find the proxy by, and trust its authority by, unless the caller set it.
+pub fn set_variables(plan: &mut Plan) {
+    if !plan.egress.opens() {
+        return;
+    }
+    if !plan.egress.no_proxy_env {
+        for (name, value) in proxy_variables() {
+            plan.env.entry(name).or_insert(value);
+        }
+    }
+    if plan.egress.inspects() {
+        let java = ("JAVA_TOOL_OPTIONS", trust::java_options(STORE));
+        let bundle = trust::BUNDLE_VARIABLES.map(|(name, _)| (name, BUNDLE.to_owned()));
+        for (name, value) in bundle.into_iter().chain([java]) {
+            plan.env.entry(name.into()).or_insert(EnvValue {
+                value: value.as_str().into(),
+                public: true,
+            });
+        }
+    }
+}
+
+/// What the runs of one command share.
+pub struct Way {
+    /// The one authority of all runs, its key too.
     authority: Option<Vec<u8>>,
+    /// What the build is shown since there is an authority.
+    shown: Vec<HostEntry>,
+    /// What run A fetched; without a name.
     recording: Option<File>,
 }
 
 // No key is to be seen.
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("recording", &self.recording)
-            .finish_non_exhaustive()
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Way").finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    fn authority(&mut self, policy: &Policy) -> Result<Vec<u8>, SetupError> {
-        if let Some(made) = &self.authority {
-            return Ok(made.clone());
+impl Way {
+    /// Makes what the policy asks for.
+    pub fn make(plan: &Plan, host: &Host) -> Result<Self, SetupError> {
+        let policy = &plan.egress;
+        let recording = (policy.opens() && policy.fetch == Fetch::Replayed)
+            .then(|| tempfile::tempfile_in(&host.scratch))
+            .transpose()
+            .map_err(|e| SetupError::io("make the recording", &e).at(host.scratch.as_path()))?;
+        let mut way = Self {
+            authority: None,
+            shown: Vec::new(),
+            recording,
+        };
+        if policy.inspects() {
+            let ca = Ca::for_policy(policy).map_err(|e| {
+                SetupError::refused("make the authority of this run", e.to_string())
+            })?;
+            way.shown = shown(&ca);
+            way.authority = Some(ca.to_bytes());
         }
-        let made = Ca::for_policy(policy)
-            .map_err(|e| cannot(&e.to_string()))?
-            .to_bytes();
-        self.authority = Some(made.clone());
-        Ok(made)
+        Ok(way)
     }
 
-    fn recording(&mut self) -> Result<File, SetupError> {
-        if self.recording.is_none() {
-            self.recording = Some(nameless().map_err(|e| cannot(&e.to_string()))?);
+    /// Starts the proxy of a run, if its policy opens anything; while there is one thread.
+    pub fn open(&self, plan: &Plan, label: Label) -> Result<Option<Door>, SetupError> {
+        let policy = &plan.egress;
+        if !policy.opens() {
+            return Ok(None);
         }
-        let file = self.recording.as_ref().map(File::try_clone);
-        file.transpose()
-            .map_err(|e| cannot(&e.to_string()))?
-            .ok_or_else(|| cannot("there is no recording"))
+        let role = role(policy, label);
+        let recording = self.recording.as_ref().map(File::try_clone).transpose();
+        let keeper = Proxy {
+            policy: policy.clone(),
+            role,
+            extras: Extras {
+                authority: self.authority.clone(),
+                recording: recording.map_err(|e| SetupError::io("open the recording", &e))?,
+                roots: None,
+                credentials: BTreeMap::new(),
+            },
+            prepared: None,
+        };
+        let opened = Opened {
+            ports: ports(policy),
+            learns: policy.fetch == Fetch::Learn,
+        };
+        let door = Door::start(Box::new(keeper), opened, role.dials())?;
+        Ok(Some(door.showing(self.shown.clone())))
     }
 }
 
-fn cannot(why: &str) -> SetupError {
-    SetupError {
-        step: "make what the egress proxies of a pair share".into(),
-        path: None,
-        errno: None,
-        detail: Some(why.to_owned()),
-        hint: Some("see that the folder for temporary files can be written".into()),
-    }
-}
-
-/// A file without a name: on disk where that can be, else in memory.
-fn nameless() -> nix::Result<File> {
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    let file = nix::fcntl::open(&std::env::temp_dir(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .or_else(|_| memfd_create(c"recording", MFdFlags::MFD_CLOEXEC))?;
-    Ok(file.into())
-}
-
-/// Starts the proxy of a run, if its policy opens anything; while there is one thread.
-pub fn open(plan: &Plan, label: Label, shared: &mut Shared) -> Result<Option<Door>, SetupError> {
-    let policy = &plan.egress;
-    if !policy.opens() {
-        return Ok(None);
-    }
-    let role = role(policy, label);
-    let recording = matches!(role, Role::Record | Role::Replay)
-        .then(|| shared.recording())
-        .transpose()?;
-    let authority = (policy.inspects() || role != Role::Live)
-        .then(|| shared.authority(policy))
-        .transpose()?;
-    let keeper = Proxy {
-        policy: policy.clone(),
-        role,
-        authority,
-        recording,
-        prepared: None,
+/// The certificates, where the variables name them and where programs look by themselves.
+fn shown(ca: &Ca) -> Vec<HostEntry> {
+    let roots = Roots::read().certs;
+    let bundle = trust::bundle(&roots, ca.der()).into_bytes();
+    let store = trust::java_store(&roots, ca.der());
+    let entry = |target: &str, kind| HostEntry {
+        target: target.into(),
+        kind,
+        reason: REASON,
     };
-    let opened = Opened {
-        ports: ports(policy),
-        learns: policy.fetch == Fetch::Learn,
+    let made = [(BUNDLE, &bundle), (STORE, &store)].map(|(target, content)| {
+        let content = content.clone();
+        entry(target, HostEntryKind::Made { content })
+    });
+    let covered = |places: &[&str], content: &Vec<u8>| -> Vec<HostEntry> {
+        let over = |place: &&str| {
+            let content = content.clone();
+            entry(place, HostEntryKind::Covered { content })
+        };
+        places.iter().map(over).collect()
     };
-    Door::start(Box::new(keeper), opened, role.dials()).map(Some)
+    made.into_iter()
+        .chain(covered(&trust::BUNDLE_PLACES, &bundle))
+        .chain(covered(&trust::JAVA_PLACES, &store))
+        .collect()
 }
 
 /// Whom requests of this run are answered by.
@@ -127,14 +163,14 @@ fn ports(policy: &Policy) -> Vec<u16> {
 struct Proxy {
     policy: Policy,
     role: Role,
-    authority: Option<Vec<u8>>,
-    recording: Option<File>,
+    extras: Extras,
     prepared: Option<Prepared>,
 }
 
 impl Keeper for Proxy {
     fn keeps(&self) -> Vec<RawFd> {
-        self.recording.iter().map(|f| f.as_raw_fd()).collect()
+        let recording = self.extras.recording.iter();
+        recording.map(|file| file.as_raw_fd()).collect()
     }
 
     fn records(&self) -> bool {
@@ -144,19 +180,15 @@ impl Keeper for Proxy {
     fn prepare(&mut self) -> Result<Option<String>, (String, Option<String>)> {
         let told = |e: belljar_proxy::ProxyError| (e.why, e.hint);
         let host = match self.role.dials() {
-            true => Host::read().map_err(told)?,
-            false => Host::default(),
+            true => belljar_proxy::Host::read().map_err(told)?,
+            false => belljar_proxy::Host::default(),
         };
         let setup = Setup {
             policy: self.policy.clone(),
             role: self.role,
             host,
         };
-        let extras = Extras {
-            authority: self.authority.take(),
-            recording: self.recording.take(),
-            ..Extras::default()
-        };
+        let extras = std::mem::take(&mut self.extras);
         let prepared = belljar_proxy::prepare_with(setup, extras).map_err(told)?;
         let prepared = self.prepared.insert(prepared);
         Ok(prepared.authority_pem().map(str::to_owned))

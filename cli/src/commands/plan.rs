@@ -1,10 +1,11 @@
 //! From what was typed to a frozen plan: the only place where flags, `belljar.toml` and the host
 //! meet.
 
-use belljar_model::Plan;
+use belljar_model::{Fetch, Plan};
 use belljar_sandbox::launch::Ahead;
 use belljar_sandbox::plan::{Caller, Host, PlanError, Real, Resolved, View as _, places, resolve};
 
+use super::door;
 use crate::config::{self, Export, Typed, Voice};
 use crate::errors::CommandError;
 
@@ -44,11 +45,16 @@ pub fn prepare(typed: Typed<'_>) -> Result<(Prepared, Option<Ahead>), CommandErr
     let config = config::merge(typed, &file);
     let resolved = resolve(&config.request, &caller, &Real)?;
     let Resolved {
-        plan,
+        mut plan,
         host,
         workdir,
         notices,
     } = resolved;
+    if matches!(typed, Typed::Verify(_)) && plan.egress.opens() {
+        // What run A fetched is all that the others get.
+        plan.egress.fetch = Fetch::Replayed;
+    }
+    door::set_variables(&mut plan);
     let elsewhere = matches!(config.export, Export::Into(_));
     let export = match config.export {
         Export::None => None,

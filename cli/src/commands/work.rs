@@ -12,9 +12,10 @@ use belljar_sandbox::launch::scratch::Scratch;
 use belljar_sandbox::launch::{Ahead, Asked, Outcome, Session, Sink as _, Stop};
 use jiff::Timestamp;
 
+use super::door::Way;
+use super::export;
 use super::gather::{Gathered, Recorder};
 use super::plan::Prepared;
-use super::{door, export};
 use crate::errors::{Class, CommandError};
 use crate::evidence::EvidenceError;
 use crate::evidence::folder::Staging;
@@ -30,6 +31,8 @@ pub struct Work<'a> {
     stop: Stop,
     screen: Screen,
     evidence: Gathered<'a>,
+    /// What the runs share of the way out.
+    way: Option<Way>,
     started: Timestamp,
     /// Somebody asked belljar to stop while no run was there to hear it.
     asked: bool,
@@ -39,8 +42,6 @@ pub struct Work<'a> {
     hints: Vec<String>,
     /// What was exported, in a phrase.
     exported: Option<String>,
-    /// What the runs' proxies share.
-    door: door::Shared,
 }
 
 /// How far the clocks were moved, and what the far run found.
@@ -112,13 +113,13 @@ impl<'a> Work<'a> {
             stop,
             screen: Screen::new(pair, prepared.plan.streams, prepared.voice),
             evidence: Gathered::new(&prepared.host),
+            way: None,
             started: Timestamp::now(),
             asked: false,
             failure: None,
             trouble: Vec::new(),
             hints: Vec::new(),
             exported: None,
-            door: door::Shared::default(),
         })
     }
 
@@ -158,7 +159,12 @@ impl<'a> Work<'a> {
         label: Label,
         offset_s: i64,
     ) -> Result<Ran, SetupError> {
-        let door = door::open(&self.prepared.plan, label, &mut self.door)?;
+        let prepared = self.prepared;
+        let way = match &self.way {
+            Some(way) => way,
+            None => self.way.insert(Way::make(&prepared.plan, &prepared.host)?),
+        };
+        let door = way.open(&prepared.plan, label)?;
         let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);
         let outcome = session.run(label, offset_s, door, &mut sink, &self.stop);
         // Where the set-up did not come that far.

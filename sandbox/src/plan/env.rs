@@ -127,18 +127,13 @@ pub(super) fn make(
         check(name)?;
         declare(&mut vars, name, value.clone());
     }
-    if request.egress.opens() && !request.egress.no_proxy_env {
-        for (name, value) in proxy() {
-            vars.entry(name).or_insert(value);
-        }
-    }
     notices.extend(left_out(caller, &vars));
     Ok(Environment { vars, notices })
 }
 
 /// Where programs that know of proxies find the one there is, in both spellings. What stays inside
 /// needs none.
-fn proxy() -> impl Iterator<Item = (OsText, EnvValue)> {
+pub fn proxy_variables() -> impl Iterator<Item = (OsText, EnvValue)> {
     let http = format!("http://{HTTP_DOOR}");
     let names = [
         ("http_proxy", http.clone()),

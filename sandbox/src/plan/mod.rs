@@ -21,6 +21,7 @@ use belljar_model::OsText;
 use serde::{Deserialize, Serialize};
 
 pub use caches::lacks as lacks_cache;
+pub use env::proxy_variables;
 pub use error::PlanError;
 pub use facts::{Caller, Kind, Readable, Real, View};
 pub(crate) use files::{NOTHING, lexical};
