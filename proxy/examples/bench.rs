@@ -1,5 +1,7 @@
 //! For `scripts/bench.d/proxy`: the proxy with a supervisor that knows everybody, a destination, and
 //! clients. Each is a process of its own, told by its arguments, and everything is in one namespace.
+#![expect(clippy::exit, reason = "the proxy's code is the process's")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
 #![expect(clippy::print_stdout, reason = "a tool of the bench")]
 #![expect(
     clippy::unwrap_used,

@@ -231,7 +231,7 @@ impl Echo {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (mut stream, bytes) = (stream.unwrap(), Arc::clone(&bytes));
                 std::thread::spawn(move || {
-                    let mut buffer = [0; 65536];
+                    let mut buffer = vec![0; 65536];
                     while let Ok(n) = stream.read(&mut buffer) {
                         bytes.fetch_add(n, Ordering::SeqCst);
                         if n == 0 || stream.write_all(&buffer[..n]).is_err() {
@@ -348,7 +348,7 @@ pub(crate) fn talk(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     stream.set_read_timeout(Some(LONG)).unwrap();
     let mut got = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = vec![0; 65536];
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return got,
