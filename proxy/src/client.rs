@@ -11,6 +11,7 @@ use belljar_model::{EgressVerdict, Reason};
 use nix::errno::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::log::Seen;
@@ -32,6 +33,13 @@ pub(crate) struct Client {
     pub(crate) read: Vec<u8>,
     pub(crate) shared: Arc<Shared>,
     until: Instant,
+    _hold: Hold,
+}
+
+/// A connection's place among those at one time, and its share in the run: given back when it is gone.
+pub(crate) struct Hold {
+    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _ended: mpsc::Sender<()>,
 }
 
 /// Why nothing more comes of a client.
@@ -45,7 +53,7 @@ pub(crate) enum Gone {
 }
 
 impl Client {
-    pub(crate) fn new(shared: Arc<Shared>, stream: TcpStream, seen: Seen) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, stream: TcpStream, seen: Seen, hold: Hold) -> Self {
         let until = Instant::now() + shared.head_time();
         let server = seen.arrival().server;
         Self {
@@ -55,6 +63,7 @@ impl Client {
             read: Vec::new(),
             shared,
             until,
+            _hold: hold,
         }
     }
 

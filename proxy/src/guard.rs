@@ -4,8 +4,8 @@
 //! request to the authority; everything else needs a rule with `raw`. Nothing of a client reaches a
 //! destination before that.
 //!
-//! What a tunnel does not need while it is open is in boxes of its own: a connection's task is as large
-//! as the largest thing in it.
+//! A tunnel is a task of its own: a task is as large as the largest thing it ever did, and most tunnels
+//! are idle for most of their time.
 
 use belljar_model::door::Decision;
 use belljar_model::{EgressVerdict, Reason};
@@ -72,7 +72,8 @@ pub(crate) async fn pass(mut client: Client, mut fixed: Fixed) {
         Door::Port => client.seen.known().await,
     }
     if raw && let Some(dialled) = dialled {
-        return join(client, fixed, dialled).await;
+        tokio::spawn(join(client, fixed, dialled));
+        return;
     }
     client.begin();
     let kind = loop {
@@ -154,7 +155,9 @@ async fn tls(mut client: Client, mut fixed: Fixed, dialled: Option<Dialed>) {
         None => dial(&client, &fixed).await,
     };
     match dialled {
-        Ok(dialled) => join(client, fixed, dialled).await,
+        Ok(dialled) => {
+            tokio::spawn(join(client, fixed, dialled));
+        }
         Err(gone) => {
             refused(&mut fixed.decision, gone);
             refuse(client, fixed, Stage::Tls).await;

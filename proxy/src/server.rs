@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::Client;
+use crate::client::{Client, Hold};
 use crate::dial::{Dialer, Outside};
 use crate::door;
 use crate::limits::Budgets;
@@ -172,12 +172,15 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kind, ended: m
             turned.away(&shared, &stream, client).await;
             continue;
         };
-        let (shared, ended) = (Arc::clone(&shared), ended.clone());
+        let shared = Arc::clone(&shared);
+        let hold = Hold {
+            _place: place,
+            _ended: ended.clone(),
+        };
         tokio::spawn(async move {
             if let Some(seen) = arrive(&shared, &stream, client).await {
-                one(Client::new(shared, stream, seen), kind).await;
+                one(Client::new(shared, stream, seen, hold), kind).await;
             }
-            drop((place, ended));
         });
     }
     turned.tell().await;

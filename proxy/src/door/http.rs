@@ -22,6 +22,9 @@ pub(crate) async fn serve(mut client: Client) {
             Err(bad) => {
                 let mut decision = client.seen.draft("request");
                 denied(&mut decision, bad.reason(), &bad.detail());
+                if let Some(target) = target_of(&client.read) {
+                    decision.host = crate::log::shown(target);
+                }
                 decision.exchange.hex = Some(crate::log::hex(&client.read));
                 decision.exchange.raw = target_as_it_came(&client.read);
                 return refuse(client, decision).await;
@@ -53,6 +56,13 @@ pub(crate) async fn serve(mut client: Client) {
             refuse(client, decision).await;
         }
     }
+}
+
+/// What stands where a target should, in a head that is none.
+fn target_of(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).next()?;
+    let target = line.split(|b| *b == b' ').nth(1)?;
+    (!target.is_empty()).then_some(target)
 }
 
 async fn connect(client: Client, head: &RequestHead, target: &str) {
