@@ -71,7 +71,12 @@ pub fn of(records: &[&EgressRecord]) -> Option<Fix> {
             ..plain
         },
         Reason::PrivateAddress => inner(records, plain)?,
-        Reason::NotTls => Wanted { raw: true, ..plain },
+        Reason::NotTls => Wanted {
+            raw: true,
+            // What passes unseen is held to no method.
+            methods: vec![],
+            ..plain
+        },
         Reason::UpgradeDenied => Wanted {
             websocket: true,
             ..plain

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use belljar_model::{EgressRecord, EgressVerdict, OsText, Reason, Rule, RunReport, Tls};
+use belljar_model::{EgressRecord, EgressVerdict, OsText, Reason, Rule, RunReport};
 
 use super::rules::{Wanted, host, method};
 use super::{passed, refused};
@@ -80,7 +80,7 @@ pub fn learn(records: &[EgressRecord], report: &RunReport, inspect: bool) -> Opt
     let rules = grouped(shapes);
     let mut out = head(&rules, report);
     for ((host, shape), ports) in &rules {
-        block(&mut out, host, shape, ports, &uses, inspect);
+        block(&mut out, host, shape, ports, &uses);
     }
     let denied = left_out(&mut out, records, &odd);
     Some(Learned {
@@ -134,14 +134,7 @@ fn head(rules: &BTreeMap<(String, Shape), Vec<u16>>, report: &RunReport) -> Stri
     out
 }
 
-fn block(
-    out: &mut String,
-    host: &str,
-    shape: &Shape,
-    ports: &[u16],
-    uses: &BTreeMap<Place, Use>,
-    inspect: bool,
-) {
+fn block(out: &mut String, host: &str, shape: &Shape, ports: &[u16], uses: &BTreeMap<Place, Use>) {
     let mut programs: BTreeMap<&OsText, u64> = BTreeMap::new();
     let mut up = 0;
     for known in ports
@@ -163,8 +156,6 @@ fn block(
         host: host.to_owned(),
         ports: ports.to_vec(),
         methods: shape.methods.iter().cloned().collect(),
-        // Named methods would open TLS, and there is none where they were seen.
-        tls: (!inspect && !shape.methods.is_empty()).then_some(Tls::Tunnel),
         websocket: shape.websocket,
         // Twice what was seen, where the limit of a rule that names none would be too near.
         max_up: (up > Rule::MAX_UP / 2).then(|| up.saturating_mul(2).next_power_of_two()),

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use belljar_model::Tls;
 use belljar_proxy::authority::Host;
 
 /// What a rule has to allow.
@@ -18,8 +17,6 @@ pub struct Wanted {
     pub paths: Vec<String>,
     /// Addresses that are not public.
     pub addresses: Vec<String>,
-    /// What is done with TLS, if it is to be said.
-    pub tls: Option<Tls>,
     /// Anything may be spoken.
     pub raw: bool,
     /// A request may become a WebSocket.
@@ -45,11 +42,6 @@ impl Wanted {
                 let values: Vec<_> = values.iter().map(|v| quoted(v)).collect();
                 let _ = writeln!(out, "{key} = [{}]", values.join(", "));
             }
-        }
-        match self.tls {
-            Some(Tls::Tunnel) => out.push_str("tls = \"tunnel\"\n"),
-            Some(Tls::Inspect) => out.push_str("tls = \"inspect\"\n"),
-            None => {}
         }
         for (key, set) in [("raw", self.raw), ("websocket", self.websocket)] {
             if set {
