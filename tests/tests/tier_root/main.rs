@@ -3,6 +3,7 @@
 
 mod binds;
 mod budgets;
+mod door;
 mod evidence;
 mod full_disk;
 mod owner;
