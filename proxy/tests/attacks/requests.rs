@@ -742,8 +742,8 @@ fn others() -> Vec<Row> {
             "a port door by its bare address",
             Door::Bare(80),
             vec![lines("GET / HTTP/1.1\nHost: allowed.example\n\n")],
-            Reply::Closed,
-            &[Reason::Inside],
+            Reply::Denied,
+            &[Reason::PrivateAddress],
         ),
         row(
             "28",
@@ -753,7 +753,7 @@ fn others() -> Vec<Row> {
                 crate::hello::Hello::new(Some("allowed.example")).bytes(),
             )],
             Reply::Closed,
-            &[Reason::Inside],
+            &[Reason::PrivateAddress],
         ),
     ]
 }
