@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use egress::{EgressArgs, EgressCommand, LearnArgs};
+pub use egress::{CheckArgs, EgressArgs, EgressCommand, LearnArgs};
 pub use shared::{OnDenyArg, SharedArgs, SourceArg, WorkspaceArg};
 use values::{SkewRule, Vary};
 
@@ -51,7 +51,7 @@ pub enum Command {
     Run(RunArgs),
     /// Run a build twice with the clock moved in between, compare, and give a verdict
     Verify(VerifyArgs),
-    /// Learn which network destinations a build needs
+    /// Ask the network policy, or learn which destinations a build needs
     Egress(EgressArgs),
     /// Compare two files, trees or archives without running anything
     Diff(DiffArgs),

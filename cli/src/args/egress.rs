@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::values::{CacheName, EnvName, EnvPair};
+use super::values::{Allowed, CacheName, EnvName, EnvPair};
 use super::{RunArgs, SharedArgs};
 
 /// `belljar egress`.
@@ -19,8 +19,37 @@ pub struct EgressArgs {
 /// What can be done about egress.
 #[derive(Debug, Subcommand)]
 pub enum EgressCommand {
+    /// Say what the policy makes of a URL, without asking anybody
+    Check(CheckArgs),
     /// Run a build once with the network open, and write the smallest rules that allow what it fetched
     Learn(LearnArgs),
+}
+
+/// `belljar egress check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belljar egress check https://crates.example/index/config.json
+  belljar egress check --method POST https://api.example/upload
+  belljar egress check --allow crates.example https://crates.example/ --json
+
+Nothing is resolved and nothing is sent. Exit codes: 0 allowed, 2 usage, 4 denied.")]
+pub struct CheckArgs {
+    /// What is to be fetched: http:// or https://
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// By which method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+    /// A rule as in `run` (repeatable; adds to the rules of the file)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow: Vec<Allowed>,
+    /// The file with the policy (default: belljar.toml in this folder or the root)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `belljar egress learn`.

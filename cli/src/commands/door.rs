@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 
 use belljar_model::{EnvValue, Fetch, Label, Plan, Policy, Rule};
+use belljar_proxy::credential::Origin;
 use belljar_proxy::inspect::{Ca, Roots, trust};
 use belljar_proxy::{Extras, Prepared, Role, Setup};
 use belljar_sandbox::SetupError;
@@ -51,6 +52,8 @@ pub struct Way {
     shown: Vec<HostEntry>,
     /// What run A fetched; without a name.
     recording: Option<File>,
+    /// Where the values of credentials come from, by label.
+    credentials: BTreeMap<String, Origin>,
 }
 
 // No key is to be seen.
@@ -62,7 +65,11 @@ impl std::fmt::Debug for Way {
 
 impl Way {
     /// Makes what the policy asks for.
-    pub fn make(plan: &Plan, host: &Host) -> Result<Self, SetupError> {
+    pub fn make(
+        plan: &Plan,
+        host: &Host,
+        credentials: &BTreeMap<String, Origin>,
+    ) -> Result<Self, SetupError> {
         let policy = &plan.egress;
         let recording = (policy.opens() && policy.fetch == Fetch::Replayed)
             .then(|| tempfile::tempfile_in(&host.scratch))
@@ -72,6 +79,7 @@ impl Way {
             authority: None,
             shown: Vec::new(),
             recording,
+            credentials: credentials.clone(),
         };
         if policy.inspects() {
             let ca = Ca::for_policy(policy).map_err(|e| {
@@ -98,7 +106,7 @@ impl Way {
                 authority: self.authority.clone(),
                 recording: recording.map_err(|e| SetupError::io("open the recording", &e))?,
                 roots: None,
-                credentials: BTreeMap::new(),
+                credentials: self.credentials.clone(),
             },
             prepared: None,
         };
@@ -169,8 +177,13 @@ struct Proxy {
 
 impl Keeper for Proxy {
     fn keeps(&self) -> Vec<RawFd> {
-        let recording = self.extras.recording.iter();
-        recording.map(|file| file.as_raw_fd()).collect()
+        let recording = self.extras.recording.iter().map(|file| file.as_raw_fd());
+        let credentials = self.extras.credentials.values();
+        let credentials = credentials.filter_map(|origin| match origin {
+            Origin::Fd(fd) => RawFd::try_from(*fd).ok(),
+            _ => None,
+        });
+        recording.chain(credentials).collect()
     }
 
     fn records(&self) -> bool {

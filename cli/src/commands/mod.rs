@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod check;
 mod clean;
 mod completions;
 mod diff;
@@ -29,9 +30,10 @@ pub fn dispatch(command: Option<Command>) -> Result<ExitCode, CommandError> {
         None => Ok(ExitCode::SUCCESS),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
-        Some(Command::Egress(EgressArgs {
-            command: EgressCommand::Learn(args),
-        })) => learn::run(&args),
+        Some(Command::Egress(EgressArgs { command })) => match command {
+            EgressCommand::Check(args) => check::run(&args),
+            EgressCommand::Learn(args) => learn::run(&args),
+        },
         Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),

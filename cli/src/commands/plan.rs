@@ -1,7 +1,10 @@
 //! From what was typed to a frozen plan: the only place where flags, `belljar.toml` and the host
 //! meet.
 
-use belljar_model::{Fetch, Plan};
+use std::collections::BTreeMap;
+
+use belljar_model::Plan;
+use belljar_proxy::credential::Origin;
 use belljar_sandbox::launch::Ahead;
 use belljar_sandbox::plan::{Caller, Host, PlanError, Real, Resolved, View as _, places, resolve};
 
@@ -16,6 +19,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The host's side of it.
     pub host: Host,
+    /// Where the values of the policy's credentials come from, by label. The plan never knows.
+    pub credentials: BTreeMap<String, Origin>,
     /// Where outputs go after a pass: an absolute path.
     pub export: Option<std::path::PathBuf>,
     /// That place was named, and is not the tree that was built.
@@ -42,7 +47,10 @@ pub fn prepare(typed: Typed<'_>) -> Result<(Prepared, Option<Ahead>), CommandErr
     let owner = Real.owner(&found.root).ok();
     let ahead = owner.and_then(|owner| Ahead::start(&found.root, owner, caller.ids));
     let file = config::find(args.config.as_deref(), &found.workdir, &found.root)?;
-    let config = config::merge(typed, &file);
+    let mut config = config::merge(typed, &file);
+    let pair = matches!(typed, Typed::Verify(_));
+    let (egress, credentials) = file.egress.policy(&args.allow, pair)?;
+    config.request.egress = egress;
     let resolved = resolve(&config.request, &caller, &Real)?;
     let Resolved {
         mut plan,
@@ -50,10 +58,6 @@ pub fn prepare(typed: Typed<'_>) -> Result<(Prepared, Option<Ahead>), CommandErr
         workdir,
         notices,
     } = resolved;
-    if matches!(typed, Typed::Verify(_)) && plan.egress.opens() {
-        // What run A fetched is all that the others get.
-        plan.egress.fetch = Fetch::Replayed;
-    }
     door::set_variables(&mut plan);
     let elsewhere = matches!(config.export, Export::Into(_));
     let export = match config.export {
@@ -64,6 +68,7 @@ pub fn prepare(typed: Typed<'_>) -> Result<(Prepared, Option<Ahead>), CommandErr
     let prepared = Prepared {
         plan,
         host,
+        credentials,
         export,
         elsewhere,
         voice: config.voice,

@@ -162,7 +162,11 @@ impl<'a> Work<'a> {
         let prepared = self.prepared;
         let way = match &self.way {
             Some(way) => way,
-            None => self.way.insert(Way::make(&prepared.plan, &prepared.host)?),
+            None => self.way.insert(Way::make(
+                &prepared.plan,
+                &prepared.host,
+                &prepared.credentials,
+            )?),
         };
         let door = way.open(&prepared.plan, label)?;
         let mut sink = Recorder::new(label, &mut self.screen, &mut self.evidence);

@@ -16,6 +16,7 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use toml::de::DeTable;
 
 use super::below;
+use super::egress::Egress;
 use super::keys::KEYS;
 use crate::args::usage::{later, refused};
 use crate::args::values::{
@@ -56,6 +57,7 @@ pub struct File {
     pub export: Option<PathBuf>,
     pub no_export: bool,
     pub evidence: Option<PathBuf>,
+    pub egress: Egress,
     pub on_deny: Option<OnDenyArg>,
     #[serde(deserialize_with = "several")]
     pub require: Vec<Requirement>,
@@ -152,6 +154,7 @@ pub fn read(path: &Path, text: &str) -> Result<File, CommandError> {
     ] {
         *path = path.take().map(|p| below(dir, p));
     }
+    file.egress.below(dir);
     file.ro = file.ro.into_iter().map(|p| below(dir, p)).collect();
     Ok(file)
 }
@@ -255,7 +258,9 @@ impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Text<T> {
     }
 }
 
-fn one<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(d: D) -> Result<Option<T>, D::Error> {
+pub(super) fn one<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
     Text::deserialize(d).map(|Text(value)| Some(value))
 }
 

@@ -19,6 +19,7 @@ pub(super) const KEYS: &[&str] = &[
     "export",
     "no_export",
     "evidence",
+    "egress",
     "on_deny",
     "require",
     "memory",

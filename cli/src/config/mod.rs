@@ -5,6 +5,7 @@
 //! variables are merged by name. Paths in the file are relative to the folder it stands in, paths
 //! on the command line to the current one.
 
+mod egress;
 mod file;
 mod keys;
 
@@ -13,7 +14,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use belljar_model::{Budgets, OnDeny, OsText, Outputs, Policy, Skew, Source, WorkspaceWish};
+use belljar_model::{Budgets, OnDeny, OsText, Outputs, Skew, Source, WorkspaceWish};
 use belljar_sandbox::plan::{self, Command, Request};
 
 #[cfg(test)]
@@ -152,10 +153,7 @@ pub fn merge(typed: Typed<'_>, file: &File) -> Config {
             strict_mtime: args.strict_mtime || file.strict_mtime,
         },
         evidence: first([&args.evidence, &file.evidence]).unwrap_or(default.evidence),
-        egress: Policy {
-            allow: args.allow.iter().map(|a| a.0.clone()).collect(),
-            ..default.egress
-        },
+        egress: default.egress,
         on_deny: match args.on_deny.or(file.on_deny) {
             Some(OnDenyArg::Fail) => OnDeny::Fail,
             Some(OnDenyArg::Record) | None => OnDeny::Record,

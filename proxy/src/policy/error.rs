@@ -176,7 +176,7 @@ impl Fault {
             Self::RawAnd(_) => {
                 "leave one of them out, or make two rules with different ports".into()
             }
-            Self::Unseen(_) => "leave `inspect = false` out".into(),
+            Self::Unseen(_) => "leave `tls = \"tunnel\"` out".into(),
             Self::Shadowed { .. } => "put this rule before the other, or make them one".into(),
             Self::Zero(_) => "leave the key out, or the rule".into(),
             Self::Text(_) => "one short line of text".into(),
