@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use belljar_model::{OsText, Sha256};
+use belljar_model::{OsText, Reason, Sha256};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -84,6 +84,9 @@ pub struct Entry {
     pieces: Vec<(u64, u64)>,
     /// Its body's digest.
     pub sha256: Sha256,
+    /// No server answered, for this reason: the client was told by the proxy, and is told so again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failed: Option<Reason>,
 }
 
 impl Entry {
@@ -202,9 +205,23 @@ impl Store {
             headers,
             pieces: body.pieces,
             sha256,
+            failed: None,
         };
         self.index().entry(key).or_default().push(entry);
         Ok(sha256)
+    }
+
+    /// Keeps that no server answered.
+    pub fn fail(&self, key: Key, status: u16, reason: Reason) {
+        let entry = Entry {
+            status,
+            words: String::new(),
+            headers: Vec::new(),
+            pieces: Vec::new(),
+            sha256: Sha256::of(b""),
+            failed: Some(reason),
+        };
+        self.index().entry(key).or_default().push(entry);
     }
 
     /// Writes the index: from now on it is a recording.

@@ -23,7 +23,7 @@ use crate::deny;
 use crate::http::{RequestHead, parse_request};
 use crate::inspect::{Ca, Upstream};
 use crate::log::Seen;
-use crate::record::{Store, Tape};
+use crate::record::{Key, Store, Tape};
 use crate::shared::Shared;
 use relay::Server;
 use wire::{Gone, Wire};
@@ -245,7 +245,22 @@ where
         Source::Tape(tape) => {
             replay::serve(client, context, tape, &head.head, &judged, decision).await
         }
-        _ => relay::serve(client, context, server, &head.head, &judged, decision).await,
+        source => {
+            let done = relay::serve(client, context, server, &head.head, &judged, decision).await;
+            // A server that did not answer is an answer too: run B is to be told the same.
+            if let (Source::Recorded(store), Err(denial)) = (source, &done)
+                && !denial.begun
+                && denial.status != FORBIDDEN
+                && !head.framing.has_body()
+            {
+                let none = belljar_model::Sha256::of(b"").0;
+                let (scheme, to) = (context.scheme.name(), &judged.authority);
+                let key = Key::of(scheme, to, &judged.target, &head.head, none);
+                let status = denial.status[..3].parse().unwrap_or(502);
+                store.fail(key, status, denial.reason);
+            }
+            done
+        }
     };
     Some(result)
 }

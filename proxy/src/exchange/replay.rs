@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::judge::Judged;
 use super::relay::{spend, write};
-use super::{Client, Context, Denial, GATEWAY_TIMEOUT, Next};
+use super::{BAD_GATEWAY, Client, Context, Denial, GATEWAY_TIMEOUT, Next};
 use crate::http::{Framing, Payload, RequestHead, Version};
 use crate::limits::Way;
 use crate::record::{Key, Tape};
@@ -48,6 +48,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             ..Denial::new(Reason::ReplayMiss, "run A did not ask for this")
         });
     };
+    if let Some(reason) = found.failed {
+        return Err(Denial {
+            status: if found.status == 504 {
+                GATEWAY_TIMEOUT
+            } else {
+                BAD_GATEWAY
+            },
+            ..Denial::new(reason, "as in run A")
+        });
+    }
     let damaged = |e| Denial::gateway(Reason::UpstreamError, format!("the recording: {e}"));
     tape.verify(&found).map_err(damaged)?;
     let framing = match (head.method.as_str(), found.status) {

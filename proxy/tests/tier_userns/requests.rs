@@ -494,7 +494,7 @@ fn a_credential_reaches_its_server_and_nobody_else() {
         }
         ok("fine")
     });
-    let mut with = policy(vec![rule("a.test", &[80], &["192.0.2.10"])]);
+    let mut with = opened();
     with.credential.insert(
         "forge".into(),
         Credential {
