@@ -18,6 +18,7 @@ mod learn;
 mod lifetime;
 mod outputs;
 mod outside;
+mod proxy;
 mod require;
 mod skew;
 mod tools;
