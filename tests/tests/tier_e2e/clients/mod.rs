@@ -52,7 +52,7 @@ impl Wanted {
             if record["layer"] == "proxy" {
                 new |= ports.insert(record["ask"]["port"].as_u64().unwrap_or(0));
             }
-            if record["reason"] == "private_address" {
+            if matches!(record["reason"].as_str(), Some("private_address" | "self_address")) {
                 for answer in record["when"]["answers"].as_array().into_iter().flatten() {
                     new |= addresses.insert(answer.as_str().unwrap_or_default().into());
                 }
