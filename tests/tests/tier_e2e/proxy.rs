@@ -104,7 +104,7 @@ fn a_credential_is_put_in_and_never_seen() {
     let outside = Outside::new();
     let policy = format!(
         "{}[egress.credential.forge]\nhost = \"files.example\"\nport = 443\nheader = \"authorization\"\nscheme = \"bearer\"\nfile = \"{}\"\n",
-        rule("files.example", "inspect = true"),
+        rule("files.example", "tls = \"inspect\""),
         "SECRET_FILE"
     );
     let project = project("");

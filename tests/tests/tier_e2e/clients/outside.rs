@@ -90,7 +90,7 @@ fn curl_inspected() {
         run: "curl -sS --fail https://files.example/file",
         ..CURL
     };
-    both_ways(&client, "inspect = true");
+    both_ways(&client, "tls = \"inspect\"");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn git_clone_over_https_inspected() {
         program: "git",
         ..CURL
     };
-    both_ways(&client, "inspect = true\nmethods = [\"GET\", \"POST\"]");
+    both_ways(&client, "tls = \"inspect\"\nmethods = [\"GET\", \"POST\"]");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_java_client_inspected() {
         program: "java",
         ..CURL
     };
-    both_ways(&client, "inspect = true");
+    both_ways(&client, "tls = \"inspect\"");
 }
 
 #[test]
