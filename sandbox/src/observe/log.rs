@@ -245,7 +245,7 @@ impl Log {
         let denied = sight.judged.verdict == EgressVerdict::Deny;
         let host = &sight.ask.host;
         // A name that is no host name does not belong into a line that invites to be pasted.
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
         let fetch = fetch && host.as_bytes().iter().all(plain);
         if sight.judged.class != Class::External
             || !fetch

@@ -44,6 +44,10 @@ impl Wanted {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
+            // A look-up of a service, not of a host: whoever makes it asks for the host next.
+            if host.starts_with('_') {
+                continue;
+            }
             let (ports, addresses) = self.0.entry(host).or_insert_with(|| {
                 new = true;
                 Default::default()
@@ -52,7 +56,10 @@ impl Wanted {
             if record["layer"] == "proxy" {
                 new |= ports.insert(record["ask"]["port"].as_u64().unwrap_or(0));
             }
-            if matches!(record["reason"].as_str(), Some("private_address" | "self_address")) {
+            if matches!(
+                record["reason"].as_str(),
+                Some("private_address" | "self_address")
+            ) {
                 for answer in record["when"]["answers"].as_array().into_iter().flatten() {
                     new |= addresses.insert(answer.as_str().unwrap_or_default().into());
                 }

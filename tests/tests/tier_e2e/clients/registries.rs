@@ -8,7 +8,24 @@ use super::{allowed, records, refused, until_allowed};
 
 /// Refused, then let through by its own refusals.
 fn both_ways(project: &Project, fetch: &str, program: &str, more: &str) {
-    let run = || project.belljar(["run", "--timeout", "4m", "--", "sh", "-ec", fetch]);
+    // The caller's home has the rustup that brings cargo.
+    let home = std::env::var("HOME").expect("HOME");
+    let run = || {
+        let mut belljar = project.belljar_command([
+            "run",
+            "--no-export",
+            "--timeout",
+            "4m",
+            "--",
+            "sh",
+            "-ec",
+            fetch,
+        ]);
+        belljar
+            .env("HOME", &home)
+            .env("PATH", format!("/usr/bin:/bin:{home}/.cargo/bin"));
+        Ran::of(&mut belljar)
+    };
     let (ran, rules) = until_allowed(project, run, more, |ran, records| {
         refused_by_name(ran, records, program);
     });
@@ -28,7 +45,7 @@ fn refused_by_name(ran: &Ran, records: &[Value], program: &str) {
     let named = refused.iter().any(|r| {
         exe(r).contains(program) && r["ask"]["host"].as_str().is_some_and(|h| h.contains('.'))
     });
-    assert!(named, "{refused:#?}");
+    assert!(named, "{refused:#?}\n{ran}");
 }
 
 fn exe(record: &Value) -> &str {
@@ -37,7 +54,7 @@ fn exe(record: &Value) -> &str {
 
 #[test]
 fn cargo_fetch() {
-    let project = Project::empty();
+    let project = Project::empty_for_caller();
     project.write("src/lib.rs", "");
     project.write(
         "Cargo.toml",
@@ -61,14 +78,19 @@ fn npm_install() {
         "package.json",
         "{\"name\":\"x\",\"version\":\"1.0.0\",\"private\":true}\n",
     );
-    let fetch = "npm install --cache /tmp/npm --no-audit --no-fund --fetch-retries=0 isarray@2.0.5; ls node_modules/isarray/index.js; echo fetched";
+    // Node has certificates of its own, and knows none that a machine adds to its bundle.
+    let fetch = "export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt; npm install --cache /tmp/npm --no-audit --no-fund --fetch-retries=0 isarray@2.0.5; ls node_modules/isarray/index.js; echo fetched";
     both_ways(&project, fetch, "node", "");
 }
 
 #[test]
 fn apt_get_download() {
     let project = Project::empty();
-    // Its own lists are the host's, and are read-only inside.
-    let fetch = "cd /tmp; apt-get download -o APT::Sandbox::User= -o Acquire::Retries=0 hello; ls hello_*.deb; echo fetched";
+    // Lists of its own; of the machine's sources only the distribution's.
+    project.write(
+        "apt.conf",
+        "Dir::Etc::sourcelist \"/etc/apt/sources.list.d/debian.sources\";\nDir::Etc::sourceparts \"/dev/null\";\nDir::State::lists \"/tmp/lists\";\nDir::Cache \"/tmp/cache\";\nAcquire::Retries \"0\";\nAcquire::Languages \"none\";\nAPT::Sandbox::User \"\";\n",
+    );
+    let fetch = "mkdir -p /tmp/lists/partial /tmp/cache/archives/partial; export APT_CONFIG=/build/apt.conf; apt-get update -qq; cd /tmp; apt-get download -qq hello; ls hello_*.deb; echo fetched";
     both_ways(&project, fetch, "http", "");
 }
