@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod cause;
+mod check;
 mod clean;
 mod clock;
 mod difference;
@@ -24,6 +25,7 @@ mod text;
 mod verdict;
 
 pub use cause::{CAUSES, Cause, Confidence, KnownCause, Variation};
+pub use check::CheckDoc;
 pub use clean::{CleanDoc, Leftover, LeftoverKind};
 pub use clock::{Skew, SkewError, Window, auto_offset, far_offset};
 pub use difference::{Difference, DifferenceKind, Differences, Region};

@@ -88,7 +88,7 @@ impl Reason {
             ),
             Self::NotTls => (
                 "not TLS where TLS is expected",
-                "use another port than 443, with `raw = true` in its rule",
+                "`raw = true` in the rule lets anything pass, unseen (`run` only)",
             ),
             Self::TlsOld => (
                 "a version of TLS before 1.2",
@@ -168,7 +168,7 @@ impl Reason {
             ),
             Self::CaNotTrusted => (
                 "the client does not trust the run's own authority",
-                "let it read `SSL_CERT_FILE`, or use `tls = \"tunnel\"` in the rule",
+                "let it read `SSL_CERT_FILE`, or use `tls = \"tunnel\"` in the rule (`run` only)",
             ),
             Self::ClientGone => (
                 "the client left before it had an answer",

@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 
 use belljar_model::{
-    CleanDoc, Differences, DoctorDoc, EgressRecord, Manifest, Plan, ReportDoc, ResultDoc,
+    CheckDoc, CleanDoc, Differences, DoctorDoc, EgressRecord, Manifest, Plan, ReportDoc, ResultDoc,
     SecurityManifest, SelfTest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -31,7 +31,7 @@ fn root<T: JsonSchema>() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<T>()
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind {
         schema: ResultDoc::SCHEMA,
         written_as: &["result.json"],
@@ -91,6 +91,12 @@ const KINDS: [Kind; 10] = [
         written_as: &["belljar clean --json"],
         about: "What dead runs had left and is gone.",
         make: root::<CleanDoc>,
+    },
+    Kind {
+        schema: CheckDoc::SCHEMA,
+        written_as: &["belljar egress check --json"],
+        about: "What the policy makes of one request, and what would allow it.",
+        make: root::<CheckDoc>,
     },
 ];
 

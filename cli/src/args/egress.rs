@@ -42,7 +42,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     pub method: String,
     /// A rule as in `run` (repeatable; adds to the rules of the file)
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT,...]")]
     pub allow: Vec<Allowed>,
     /// The file with the policy (default: belljar.toml in this folder or the root)
     #[arg(long, value_name = "FILE")]

@@ -80,7 +80,7 @@ pub struct SharedArgs {
     pub evidence: Option<PathBuf>,
 
     /// Let the build reach this host, or all below `*.SUFFIX` (repeatable; without a port: 80 and 443)
-    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Walls")]
+    #[arg(long, value_name = "HOST[:PORT,...]", help_heading = "Walls")]
     pub allow: Vec<Allowed>,
     /// What a refused call to the outside does: `record` (default), or `fail` with exit code 4
     #[arg(

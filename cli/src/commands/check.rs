@@ -3,11 +3,10 @@
 
 use std::process::ExitCode;
 
-use belljar_model::{Reason, Tls, exit};
+use belljar_model::{CheckDoc, Reason, Tls, exit};
 use belljar_proxy::authority::{Authority, Host};
 use belljar_proxy::policy::{Compiled, Verdict, canonical_target};
 use belljar_sandbox::plan::{Caller, Real, places};
-use serde::Serialize;
 
 use crate::args::CheckArgs;
 use crate::config;
@@ -21,23 +20,6 @@ struct Asked {
     path: String,
 }
 
-/// What is answered.
-#[derive(Debug, Serialize)]
-struct Answer {
-    allow: bool,
-    reason: &'static str,
-    /// The rule that allows it, or came nearest; counts from 1.
-    rule: Option<u32>,
-    host: String,
-    port: u16,
-    method: String,
-    path: String,
-    /// TLS is not opened, so method and path are not held to anything.
-    unseen: bool,
-    /// What would allow it.
-    fix: Option<String>,
-}
-
 /// Judges one URL.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let caller = Caller::read().map_err(|e| {
@@ -49,12 +31,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let (policy, _) = file.egress.policy(&args.allow, false)?;
     let answer = answer(&Compiled::new(&policy)?, &args.url, &args.method)?;
     let text = if args.json {
-        let json = serde_json::to_string(&answer).unwrap_or_default();
-        format!("{json}\n")
+        crate::evidence::json(&answer)
     } else {
-        answer.text()
+        text(&answer).into_bytes()
     };
-    super::print(text.as_bytes())?;
+    super::print(&text)?;
     Ok(ExitCode::from(if answer.allow {
         exit::OK
     } else {
@@ -62,7 +43,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, CommandError> {
     }))
 }
 
-fn answer(policy: &Compiled, url: &str, method: &str) -> Result<Answer, CommandError> {
+fn answer(policy: &Compiled, url: &str, method: &str) -> Result<CheckDoc, CommandError> {
     let asked = read(url)?;
     let first = policy.authority(&asked.to);
     let tunnel = |verdict: &Verdict| {
@@ -75,9 +56,10 @@ fn answer(policy: &Compiled, url: &str, method: &str) -> Result<Answer, CommandE
     } else {
         policy.request(&asked.to, method, &asked.path)
     };
-    Ok(Answer {
+    Ok(CheckDoc {
+        schema: CheckDoc::SCHEMA.into(),
         allow: verdict.allow,
-        reason: verdict.reason.name(),
+        reason: verdict.reason,
         rule: verdict.rule.map(|place| place + 1),
         host: asked.to.host().to_string(),
         port: asked.to.port(),
@@ -154,35 +136,33 @@ fn fix(verdict: &Verdict, asked: &Asked, method: &str) -> Option<String> {
     }
 }
 
-impl Answer {
-    fn text(&self) -> String {
-        let what = format!(
-            "{} {}:{}{}",
-            self.method.escape_debug(),
-            self.host,
-            self.port,
-            self.path
-        );
-        if self.allow {
-            let rule = self.rule.unwrap_or_default();
-            let unseen = if self.unseen {
-                "; TLS is not opened, so any method and path pass"
-            } else {
-                ""
-            };
-            return format!("allowed: {what} (rule {rule}{unseen})\n");
-        }
-        let near = match self.rule {
-            Some(rule) => format!("; rule {rule} came nearest"),
-            None => String::new(),
+fn text(of: &CheckDoc) -> String {
+    let what = format!(
+        "{} {}:{}{}",
+        of.method.escape_debug(),
+        of.host,
+        of.port,
+        of.path
+    );
+    if of.allow {
+        let rule = of.rule.unwrap_or_default();
+        let unseen = if of.unseen {
+            "; TLS is not opened, so any method and path pass"
+        } else {
+            ""
         };
-        let fix = self.fix.as_deref().unwrap_or("no rule can allow it");
-        format!(
-            "denied: {what} ({}{near})\nfix: {}\n",
-            self.reason,
-            fix.trim_end()
-        )
+        return format!("allowed: {what} (rule {rule}{unseen})\n");
     }
+    let near = match of.rule {
+        Some(rule) => format!("; rule {rule} came nearest"),
+        None => String::new(),
+    };
+    let fix = of.fix.as_deref().unwrap_or("no rule can allow it");
+    format!(
+        "denied: {what} ({}{near})\nfix: {}\n",
+        of.reason.name(),
+        fix.trim_end()
+    )
 }
 
 #[cfg(test)]
@@ -195,7 +175,7 @@ mod tests {
         let file = read(Path::new("belljar.toml"), toml).unwrap();
         let (policy, _) = file.egress.policy(&[], false).unwrap();
         match answer(&Compiled::new(&policy).unwrap(), url, method) {
-            Ok(answer) => answer.text(),
+            Ok(answer) => text(&answer),
             Err(e) => e.to_string(),
         }
     }

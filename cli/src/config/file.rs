@@ -216,11 +216,24 @@ fn explain(path: &Path, text: &str, e: &toml::de::Error, key: Option<&str>) -> C
     let what = [Some(path.display().to_string()), at, key];
     let what: String = what.into_iter().flatten().collect();
     let message = e.message().trim_end().replace('\n', ", ");
+    if let Some((key, known)) = stranger(&message) {
+        let made = CommandError::usage(format!("{what}: there is no key `{key}`"));
+        return match nearest(&key.replace('-', "_"), known.iter().copied()) {
+            Some(near) => made.hint(format!("did you mean `{near}`?")),
+            None => made.hint(format!("known keys: {}", known.join(", "))),
+        };
+    }
     refused(
         &what,
         &message,
         "`belljar init --print` shows a file that is well formed",
     )
+}
+
+/// A key that a table does not have, and those that it has, out of the parser's words.
+fn stranger(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (key, rest) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    Some((key, rest.split('`').skip(1).step_by(2).collect()))
 }
 
 /// Lines count from 1.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use belljar_model::{
-    Ask, Blake3, BudgetReport, Budgets, Bytes, CacheKind, Cause, Class, CleanDoc, Clock,
+    Ask, Blake3, BudgetReport, Budgets, Bytes, CacheKind, Cause, CheckDoc, Class, CleanDoc, Clock,
     ClockReport, Confidence, Counts, Difference, DifferenceKind, Differences, DoctorDoc,
     DoctorFailure, EgressLayer, EgressRecord, EgressVerdict, EgressWhen, EndedBy, Entry, EntryKind,
     EntryWhen, EnvValue, FarOutcome, FarReport, FileRule, Findings, Label, Layer, LayerReport,
@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         (ReportDoc::SCHEMA, there_and_back(&report())),
         (DoctorDoc::SCHEMA, there_and_back(&doctor())),
         (CleanDoc::SCHEMA, there_and_back(&clean())),
+        (CheckDoc::SCHEMA, there_and_back(&check())),
     ]
 }
 
@@ -400,6 +401,21 @@ fn clean() -> CleanDoc {
         }],
         alive: vec!["belljar-23456789abcd".into()],
         failures: doctor().failures,
+    }
+}
+
+fn check() -> CheckDoc {
+    CheckDoc {
+        schema: CheckDoc::SCHEMA.into(),
+        allow: false,
+        reason: Reason::PathNotAllowed,
+        rule: Some(2),
+        host: "files.example".into(),
+        port: 443,
+        method: "GET".into(),
+        path: "/dist/a.tar".into(),
+        unseen: false,
+        fix: Some("add \"/dist/a.tar\" to `paths` of rule 2".into()),
     }
 }
 

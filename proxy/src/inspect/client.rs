@@ -81,7 +81,7 @@ pub struct Refusal {
 }
 
 /// What to do about a client that does not trust the run's own authority.
-const HINT: &str = "this program reads none of the trust files that are set for it; give it the file that SSL_CERT_FILE names, or set tls = \"tunnel\" for this host";
+const HINT: &str = "this program reads none of the trust files that are set for it; give it the file that SSL_CERT_FILE names, or let its host through unseen with tls = \"tunnel\" in its rule (`run` only)";
 
 /// Meets a client as this host (a name or an address): `first` are the bytes of its hello that were
 /// read already.

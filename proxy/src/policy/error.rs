@@ -188,7 +188,7 @@ impl Fault {
             Self::CredentialHost(_) => "name the one host that is to see it".into(),
             Self::Unused { host, port } => {
                 format!(
-                    "add [[egress.allow]] with host = \"{host}\", port = {port}, inspect = true"
+                    "add [[egress.allow]] with host = \"{host}\", port = {port}, tls = \"inspect\""
                 )
             }
             Self::Replay(_) => "use it with `belljar run`, or fetch before and build after".into(),

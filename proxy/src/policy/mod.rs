@@ -217,7 +217,7 @@ fn limits(policy: &Policy) -> Result<(), Fault> {
         (limits.head_bytes == 0, "head_bytes"),
         (limits.head_ms == 0, "head_timeout"),
         (limits.idle_ms == 0, "idle_timeout"),
-        (limits.total_bytes == Some(0), "max_total"),
+        (limits.total_bytes == Some(0), "total_bytes"),
     ];
     match zeros.iter().find(|(zero, _)| *zero) {
         Some((_, key)) => Err(Fault::Zero(key)),

@@ -241,7 +241,7 @@ fn consistent(rule: &Given) -> Result<(), Fault> {
     if rule.raw {
         let with = [
             (!rule.paths.is_empty(), "`paths`"),
-            (rule.tls == Tls::Inspect, "`inspect`"),
+            (rule.tls == Tls::Inspect, "`tls = \"inspect\"`"),
             (rule.websocket, "`websocket`"),
         ];
         if let Some((_, what)) = with.iter().find(|(is, _)| *is) {

@@ -250,7 +250,10 @@ fn rules_that_contradict_themselves_or_open_nothing() {
         raw(|r| r.paths = vec!["/".into()]),
         Fault::RawAnd("`paths`")
     );
-    assert_eq!(raw(|r| r.tls = Tls::Inspect), Fault::RawAnd("`inspect`"));
+    assert_eq!(
+        raw(|r| r.tls = Tls::Inspect),
+        Fault::RawAnd("`tls = \"inspect\"`")
+    );
     assert_eq!(raw(|r| r.websocket = true), Fault::RawAnd("`websocket`"));
     assert_eq!(fault(|r| r.max_up = 0), Fault::Zero("max_up"));
     assert_eq!(fault(|r| r.max_down = Some(0)), Fault::Zero("max_down"));

@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use belljar_model::{Rule, Tls};
-use belljar_proxy::authority::{Authority, Host};
+use belljar_proxy::authority::{Authority, Host, HostError};
 
-/// `HOST`, `HOST:PORT`, `*.SUFFIX` or `*.SUFFIX:PORT`.
+/// `HOST` or `*.SUFFIX`, alone or with ports: `HOST:PORT,PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed(pub Rule);
 
@@ -17,10 +17,10 @@ impl FromStr for Allowed {
         let bytes = rest.as_bytes();
         let (host, ports) = match Host::parse(bytes) {
             Ok(host) => (host, Rule::PORTS.to_vec()),
-            Err(why) => match Authority::parse(bytes, None) {
-                Ok(authority) => (authority.host().clone(), vec![authority.port()]),
-                Err(_) => return Err(format!("{s:?} names no host: {why}")),
-            },
+            Err(no_host) => with_ports(rest).map_err(|why| match why {
+                HostError::Port if !rest.contains('/') => format!("{s:?}: {why}"),
+                _ => format!("{s:?} names no host: {no_host}"),
+            })?,
         };
         if !below.is_empty() && host.name().is_none() {
             return Err(format!("{s:?}: an address has no names below it"));
@@ -42,6 +42,21 @@ impl FromStr for Allowed {
             reason: None,
         }))
     }
+}
+
+/// Each port is read as that of an authority of its own, so that there is one reader of ports.
+fn with_ports(text: &str) -> Result<(Host, Vec<u16>), HostError> {
+    let (first, more) = text.split_once(',').unwrap_or((text, ""));
+    let authority = Authority::parse(first.as_bytes(), None)?;
+    let mut ports = vec![authority.port()];
+    if first.len() < text.len() {
+        for port in more.split(',') {
+            ports.push(Authority::parse(format!("h:{port}").as_bytes(), None)?.port());
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Ok((authority.host().clone(), ports))
 }
 
 #[cfg(test)]
@@ -68,7 +83,23 @@ mod tests {
             rule("[2001:db8::1]:80"),
             Ok(("2001:db8::1".into(), vec![80]))
         );
+        assert_eq!(
+            rule("*.files.example:8443,443,443"),
+            Ok(("*.files.example".into(), vec![443, 8443]))
+        );
+        assert_eq!(
+            rule("[2001:db8::1]:80,81"),
+            Ok(("2001:db8::1".into(), vec![80, 81]))
+        );
         for wrong in [
+            "files.example,other.example",
+            "files.example,443",
+            "files.example:443,",
+            "files.example:,443",
+            "files.example:443,0",
+            "files.example:443, 80",
+            "files.example:443,80:81",
+            "files.example:443,other.example:80",
             "",
             "*",
             "*.",

@@ -38,8 +38,10 @@ impl Fix {
         };
         match of.ports[..] {
             [] => Some(format!("--allow {host}")),
-            [port] => Some(format!("--allow {host}:{port}")),
-            _ => None,
+            ref ports => {
+                let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+                Some(format!("--allow {host}:{}", ports.join(",")))
+            }
         }
     }
 }
