@@ -111,12 +111,15 @@ impl Compiled {
     }
 
     /// Whether a host that this rule allows may be at these addresses: all of them are public, or
-    /// named by the rule.
+    /// named by the rule. What is only being learned has no rule yet: there any rule may have named
+    /// them.
     pub fn answers(&self, rule: Option<u32>, answers: &[IpAddr]) -> Result<(), (IpAddr, Reason)> {
         let rule = rule.and_then(|place| self.compiled(place));
+        let learned = rule.is_none() && self.policy.fetch == Fetch::Learn;
         for ip in answers {
             if let Some(reason) = classify(*ip).reason()
                 && !rule.is_some_and(|rule| rule.names(*ip))
+                && !(learned && self.rules.iter().any(|rule| rule.names(*ip)))
             {
                 return Err((*ip, reason));
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use belljar_tests::{Outside, Project};
+use belljar_tests::{ORIGIN, Outside, Project};
 use serde_json::Value;
 
 use crate::clients::{allowed, records, refused};
@@ -213,13 +213,15 @@ fn bytes_are_limited_both_ways() {
 }
 
 #[test]
-fn what_was_learned_lets_the_same_build_pass() {
+fn what_was_learned_lets_the_same_build_pass_and_no_other() {
     let outside = Outside::new();
-    outside.repository("repo.git");
-    // The origin's address is not public: that alone nobody can learn.
+    // The origin's address is not public: that alone nobody can learn, and a rule names it.
     let project = project(&rule("nobody.example", "ports = [9]"));
-    let build =
-        "curl -sS --fail http://files.example/file; curl -sS --fail -d x http://files.example/echo";
+    project.write(
+        "ca.pem",
+        fs::read(outside.authority()).expect("its authority"),
+    );
+    let build = "curl -sS --fail http://files.example/file; curl -sS --fail -d x http://files.example/echo; curl -sS --fail https://other.example/file || curl -sS --fail --cacert ca.pem https://other.example/file";
     let learned = outside.belljar(
         &project,
         [
@@ -233,12 +235,32 @@ fn what_was_learned_lets_the_same_build_pass() {
             build,
         ],
     );
-    let text = fs::read_to_string(project.dir().join("learned.toml")).unwrap_or_default();
-    assert!(
-        text.contains("files.example") && text.contains("private_address"),
-        "{text}\n{learned}"
-    );
-    assert!(!text.contains('*'), "no wildcard: {text}");
+    learned.exits(0);
+    let text = fs::read_to_string(project.dir().join("learned.toml")).expect("the rules");
+    for wanted in [
+        "files.example",
+        "other.example",
+        "\"POST\"",
+        "curl (",
+        ORIGIN,
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    assert!(!text.contains("*."), "no wildcard: {text}");
+    project.write("belljar.toml", &text);
+    outside
+        .belljar(&project, ["run", "--", "sh", "-ec", build])
+        .exits(0);
+    assert_eq!(refused(&records(&project)).len(), 0);
+    for other in [
+        "curl -sS --fail http://git.example/file",
+        "curl -sS --fail -X DELETE http://files.example/file",
+        "curl -sS --fail http://files.example:7000/",
+    ] {
+        let ran = outside.belljar(&project, ["run", "--", "sh", "-ec", other]);
+        assert_ne!(ran.code, 0, "{other}: {ran}");
+        assert_ne!(refused(&records(&project)).len(), 0, "{other}");
+    }
 }
 
 #[test]

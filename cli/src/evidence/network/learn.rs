@@ -7,8 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use belljar_model::{EgressRecord, EgressVerdict, OsText, Reason, Rule, RunReport};
+
+use belljar_proxy::address::classify;
 
 use super::rules::{Wanted, host, method};
 use super::{passed, refused};
@@ -36,6 +39,8 @@ struct Shape {
     /// What may be asked, in order; empty: it is not held to a method, or not seen.
     methods: BTreeSet<String>,
     websocket: bool,
+    /// Where the host is, if that is not public: a rule has to name it.
+    addresses: BTreeSet<String>,
 }
 
 /// Who asked for something, and how much was sent.
@@ -104,6 +109,9 @@ impl Shape {
         let seen = seen.filter(|_| inspect || !tls);
         self.methods.extend(seen.and_then(method));
         self.websocket |= exchange.status == Some(101);
+        let hidden = |ip: &&IpAddr| classify(**ip).reason().is_some();
+        let answers = record.when.answers.iter().filter(hidden);
+        self.addresses.extend(answers.map(IpAddr::to_string));
     }
 }
 
@@ -157,6 +165,7 @@ fn block(out: &mut String, host: &str, shape: &Shape, ports: &[u16], uses: &BTre
         ports: ports.to_vec(),
         methods: shape.methods.iter().cloned().collect(),
         websocket: shape.websocket,
+        addresses: shape.addresses.iter().cloned().collect(),
         // Twice what was seen, where the limit of a rule that names none would be too near.
         max_up: (up > Rule::MAX_UP / 2).then(|| up.saturating_mul(2).next_power_of_two()),
         ..Wanted::default()
