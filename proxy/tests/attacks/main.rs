@@ -8,6 +8,7 @@ mod hello;
 mod names;
 mod open;
 mod others;
+mod page;
 mod policy;
 mod requests;
 mod row;
