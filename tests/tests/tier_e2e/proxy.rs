@@ -43,10 +43,29 @@ fn the_second_run_is_served_from_the_first_ones_recording() {
     let of_it = records(&project);
     let replayed = with_reason(&of_it, "replayed");
     assert_eq!(replayed.len(), 3, "{of_it:#?}");
-    assert!(
-        replayed.iter().all(|r| r["run"] == "b" || r["run"] == "B"),
-        "{replayed:#?}"
+    assert!(replayed.iter().all(|r| r["run"] == "b"), "{replayed:#?}");
+}
+
+#[test]
+fn a_clone_is_served_again_from_the_recording() {
+    let outside = Outside::new();
+    outside.repository("repo.git");
+    let project = project(&rule("git.example", "methods = [\"GET\", \"POST\"]"));
+    let build =
+        "git clone -q https://git.example/git/repo.git cloned; cp cloned/file out; rm -rf cloned";
+    let ran = outside.belljar(
+        &project,
+        ["verify", "--output", "out", "--", "sh", "-ec", build],
     );
+    ran.exits(0);
+    let posts = outside.log().iter().filter(|l| l.contains("POST")).count();
+    assert!(posts > 0, "{:?}", outside.log());
+    let of_it = records(&project);
+    let asked = of_it
+        .iter()
+        .filter(|r| r["run"] == "a" && r["exchange"]["status"] == 200)
+        .count();
+    assert_eq!(with_reason(&of_it, "replayed").len(), asked, "{of_it:#?}");
 }
 
 #[test]

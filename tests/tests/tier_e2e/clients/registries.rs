@@ -6,26 +6,52 @@ use serde_json::Value;
 
 use super::{allowed, records, refused, until_allowed};
 
-/// Refused, then let through by its own refusals.
+/// Refused, then let through by its own refusals; and then in a pair, whose second run nobody serves
+/// but the recording of the first, four hundred days ahead.
 fn both_ways(project: &Project, fetch: &str, program: &str, more: &str) {
+    once(project, "run", fetch, program, more);
+    let ran = command(project, "verify", fetch);
+    ran.exits(0);
+    assert_eq!(project.evidence().verdict(), "reproducible", "{ran}");
+    let of_it = records(project);
+    let live = |r: &&Value| r["run"] == "b" && r["exchange"]["replayed"] != true;
+    let passed = allowed(&of_it);
+    assert!(
+        passed.iter().any(|r| r["exchange"]["replayed"] == true),
+        "{of_it:#?}"
+    );
+    assert_eq!(
+        passed.iter().copied().find(live),
+        None,
+        "run B has no way out"
+    );
+    let network = &project.evidence().document("result.json")["network"];
+    assert!(network.get("drift").is_none(), "{network:#}");
+}
+
+fn command(project: &Project, verb: &str, fetch: &str) -> Ran {
     // The caller's home has the rustup that brings cargo.
     let home = std::env::var("HOME").expect("HOME");
-    let run = || {
-        let mut belljar = project.belljar_command([
-            "run",
-            "--no-export",
-            "--timeout",
-            "4m",
-            "--",
-            "sh",
-            "-ec",
-            fetch,
-        ]);
-        belljar
-            .env("HOME", &home)
-            .env("PATH", format!("/usr/bin:/bin:{home}/.cargo/bin"));
-        Ran::of(&mut belljar)
-    };
+    let stays = ["--no-export"].into_iter().filter(|_| verb == "run");
+    let options = [
+        "--timeout",
+        "4m",
+        "--output",
+        "fetched/**",
+        "--",
+        "sh",
+        "-ec",
+        fetch,
+    ];
+    let mut belljar = project.belljar_command([verb].into_iter().chain(stays).chain(options));
+    belljar
+        .env("HOME", &home)
+        .env("PATH", format!("/usr/bin:/bin:{home}/.cargo/bin"));
+    Ran::of(&mut belljar)
+}
+
+fn once(project: &Project, verb: &str, fetch: &str, program: &str, more: &str) {
+    let run = || command(project, verb, fetch);
     let (ran, rules) = until_allowed(project, run, more, |ran, records| {
         refused_by_name(ran, records, program);
     });
@@ -60,14 +86,14 @@ fn cargo_fetch() {
         "Cargo.toml",
         "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nitoa = \"=1.0.11\"\n",
     );
-    let fetch = "export CARGO_HOME=/tmp/cargo; cargo fetch; ls /tmp/cargo/registry/cache/*/itoa-1.0.11.crate; echo fetched";
+    let fetch = "export CARGO_HOME=/tmp/cargo; cargo fetch; mkdir -p fetched; cp /tmp/cargo/registry/cache/*/itoa-1.0.11.crate fetched; echo fetched";
     both_ways(&project, fetch, "cargo", "");
 }
 
 #[test]
 fn pip_download() {
     let project = Project::empty();
-    let fetch = "python3 -m pip download --no-cache-dir --no-deps --no-binary :none: -d got idna==3.7; ls got/idna-3.7*; echo fetched";
+    let fetch = "python3 -m pip download --no-cache-dir --no-deps --no-binary :none: -d fetched idna==3.7; ls fetched/idna-3.7*; echo fetched";
     both_ways(&project, fetch, "python", "");
 }
 
@@ -79,7 +105,7 @@ fn npm_install() {
         "{\"name\":\"x\",\"version\":\"1.0.0\",\"private\":true}\n",
     );
     // Node has certificates of its own, and knows none that a machine adds to its bundle.
-    let fetch = "export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt; npm install --cache /tmp/npm --no-audit --no-fund --fetch-retries=0 isarray@2.0.5; ls node_modules/isarray/index.js; echo fetched";
+    let fetch = "export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt; npm install --cache /tmp/npm --no-audit --no-fund --fetch-retries=0 isarray@2.0.5; mkdir -p fetched; cp -r node_modules/isarray fetched; echo fetched";
     both_ways(&project, fetch, "node", "");
 }
 
@@ -91,6 +117,6 @@ fn apt_get_download() {
         "apt.conf",
         "Dir::Etc::sourcelist \"/etc/apt/sources.list.d/debian.sources\";\nDir::Etc::sourceparts \"/dev/null\";\nDir::State::lists \"/tmp/lists\";\nDir::Cache \"/tmp/cache\";\nAcquire::Retries \"0\";\nAcquire::Languages \"none\";\nAPT::Sandbox::User \"\";\n",
     );
-    let fetch = "mkdir -p /tmp/lists/partial /tmp/cache/archives/partial; export APT_CONFIG=/build/apt.conf; apt-get update -qq; cd /tmp; apt-get download -qq hello; ls hello_*.deb; echo fetched";
+    let fetch = "mkdir -p /tmp/lists/partial /tmp/cache/archives/partial; export APT_CONFIG=/build/apt.conf; apt-get update -qq; mkdir -p fetched; cd fetched; apt-get download -qq hello; ls hello_*.deb; echo fetched";
     both_ways(&project, fetch, "http", "");
 }
