@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +116,14 @@ impl Shared {
         found.cloned()
     }
 
+    /// The process that was seen to ask by these sockets; none where they are several processes'.
+    pub(crate) fn only_asker(&self, sockets: &[u64]) -> Option<Arc<Known>> {
+        let (first, others) = sockets.split_first()?;
+        let known = self.asker(*first)?;
+        let same = |socket: &u64| self.asker(*socket).is_some_and(|k| Arc::ptr_eq(&k, &known));
+        others.iter().all(same).then_some(known)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Askers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,7 +193,7 @@ impl Server {
         while let Ok((len, from)) = self.socket.recv_from(&mut packet) {
             let packet = &packet[..len];
             let question = question(packet);
-            let asker = self.asker(from.port());
+            let asker = self.asker(from);
             // Before the answer, so that the record is there when the client goes on.
             (self.heard)(question.as_ref(), asker.as_ref());
             if let Some(question) = question {
@@ -194,12 +202,9 @@ impl Server {
         }
     }
 
-    fn asker(&mut self, port: u16) -> Option<Arc<Known>> {
+    fn asker(&mut self, from: SocketAddr) -> Option<Arc<Known>> {
         let shared = Arc::clone(&self.shared);
-        let rows = self.rows();
-        rows.iter()
-            .filter(|row| row.port == port)
-            .find_map(|row| shared.asker(row.socket))
+        shared.only_asker(&senders(self.rows(), from))
     }
 
     /// Queries that found the socket's queue full; one where that is not known.
@@ -224,22 +229,54 @@ impl Server {
 /// A line of `/proc/net/udp` or another of its kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The local port.
-    pub(super) port: u16,
-    /// The port at the other end, 0 where there is none.
-    pub(super) peer: u16,
+    /// The socket's own end.
+    pub(super) local: SocketAddr,
+    /// The other end, zeros where there is none.
+    pub(super) peer: SocketAddr,
     /// The socket's number.
     pub(super) socket: u64,
 }
 
 pub(super) fn parse_row(line: &str) -> Option<Row> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
-    let port = |n: usize| u16::from_str_radix(fields.get(n)?.split_once(':')?.1, 16).ok();
     Some(Row {
-        port: port(1)?,
-        peer: port(2)?,
+        local: end(fields.get(1)?)?,
+        peer: end(fields.get(2)?)?,
         socket: fields.get(9)?.parse().ok()?,
     })
+}
+
+/// An address as the kernel prints it: words of the machine's order, then the port.
+fn end(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let mut bytes = Vec::with_capacity(16);
+    for word in address.as_bytes().chunks(8) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        bytes.extend_from_slice(&word.to_ne_bytes());
+    }
+    let ip: IpAddr = match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok()?.into(),
+        _ => <[u8; 16]>::try_from(bytes).ok()?.into(),
+    };
+    Some((ip.to_canonical(), u16::from_str_radix(port, 16).ok()?).into())
+}
+
+/// The sockets that a datagram from there can be of. One of another address with the same port counts
+/// too: a sender may choose which of the loopback's addresses its datagrams come from.
+pub(super) fn senders(rows: Vec<Row>, from: SocketAddr) -> Vec<u64> {
+    let rows = rows
+        .into_iter()
+        .filter(|row| row.local.port() == from.port());
+    let (mut found, mut own) = (Vec::new(), false);
+    for row in rows.filter(|row| row.socket != 0) {
+        let ip = row.local.ip();
+        own |= ip.is_unspecified() || ip == from.ip().to_canonical();
+        found.push(row.socket);
+    }
+    if !own {
+        found.clear();
+    }
+    found
 }
 
 #[cfg(test)]
@@ -250,11 +287,39 @@ mod tests {
     fn a_row_of_the_kernels_table() {
         let line = " 3027: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 188198 2 00000000c6b2b6b8 5";
         let row = parse_row(line).unwrap();
-        assert_eq!((row.port, row.socket), (53, 188_198));
+        assert_eq!(row.local, "127.0.0.1:53".parse().unwrap());
+        assert_eq!(row.socket, 188_198);
         let six = "  1: 00000000000000000000000001000000:14E9 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 42 2 0 0";
         let row = parse_row(six).unwrap();
-        assert_eq!((row.port, row.socket), (5353, 42));
+        assert_eq!(row.local, "[::1]:5353".parse().unwrap());
+        assert_eq!(row.socket, 42);
+        let mapped = six.replace(
+            "00000000000000000000000001000000",
+            "0000000000000000FFFF00000200007F",
+        );
+        let row = parse_row(&mapped).unwrap();
+        assert_eq!(row.local, "127.0.0.2:5353".parse().unwrap());
         assert_eq!(parse_row("sl local_address"), None);
+    }
+
+    #[test]
+    fn a_port_that_several_sockets_share_is_nobodys() {
+        let row = |local: &str, socket| Row {
+            local: local.parse().unwrap(),
+            peer: "0.0.0.0:0".parse().unwrap(),
+            socket,
+        };
+        let from = |rows: &[(&str, u64)], from: &str| {
+            let rows = rows.iter().map(|(local, socket)| row(local, *socket));
+            senders(rows.collect(), from.parse().unwrap())
+        };
+        let two = [("127.0.0.2:99", 1), ("127.0.0.3:99", 2)];
+        assert_eq!(from(&two, "127.0.0.3:99"), [1, 2]);
+        assert_eq!(from(&two[..1], "127.0.0.2:99"), [1]);
+        assert_eq!(from(&[("0.0.0.0:99", 3)], "127.0.0.1:99"), [3]);
+        // Its own is gone; the one that is there is another's.
+        assert_eq!(from(&two[..1], "127.0.0.3:99"), [0; 0]);
+        assert_eq!(from(&two, "127.0.0.2:98"), [0; 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use belljar_model::door::{Arrival, Transport};
 use nix::sys::socket::{
@@ -17,7 +18,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::names::{LONGEST_TABLE, Row, parse_row};
+use super::names::{LONGEST_TABLE, Row, parse_row, senders};
 
 /// The tables, in the order in which they are handed over.
 const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
@@ -27,6 +28,8 @@ const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
 pub struct Peers {
     tables: [OwnedFd; 4],
     diag: Option<OwnedFd>,
+    /// Questions so far.
+    asked: AtomicU32,
 }
 
 impl Peers {
@@ -43,6 +46,7 @@ impl Peers {
         Ok(Self {
             tables: [a?.into(), b?.into(), c?.into(), d?.into()],
             diag: diag.ok(),
+            asked: AtomicU32::new(1),
         })
     }
 
@@ -62,36 +66,43 @@ impl Peers {
         Some(Self {
             tables: fds.try_into().ok()?,
             diag,
+            asked: AtomicU32::new(1),
         })
     }
 
-    /// The number of the socket at the client's end.
-    pub(crate) fn socket(&self, arrival: &Arrival) -> Option<u64> {
+    /// The numbers of the sockets that can be at the client's end: one, as a rule; none, where it is
+    /// gone; several, where a datagram's sender can't be told from others with its port.
+    pub(crate) fn sockets(&self, arrival: &Arrival) -> Vec<u64> {
         let (client, server) = (canonical(arrival.client), canonical(arrival.server));
         match arrival.transport {
             Transport::Tcp => {
                 if let Some(diag) = &self.diag {
-                    return ask(diag, client, server);
+                    let number = self.asked.fetch_add(1, Ordering::Relaxed);
+                    return ask(diag, number, client, server).into_iter().collect();
                 }
-                self.listed(0..2, client.port(), Some(server.port()))
+                let rows = self.rows(0..2).into_iter();
+                rows.filter(|row| row.local == client && row.peer == server && row.socket != 0)
+                    .map(|row| row.socket)
+                    .collect()
             }
-            Transport::Udp => self.listed(2..4, client.port(), None),
+            Transport::Udp => senders(self.rows(2..4), client),
         }
     }
 
-    fn listed(&self, tables: std::ops::Range<usize>, port: u16, peer: Option<u16>) -> Option<u64> {
-        tables.into_iter().find_map(|n| {
-            let mut table = File::from(self.tables[n].try_clone().ok()?);
+    fn rows(&self, tables: std::ops::Range<usize>) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for table in &self.tables[tables] {
             let mut text = String::new();
+            let Ok(mut table) = table.try_clone().map(File::from) else {
+                continue;
+            };
             // Read anew from its start, the table is of now.
-            table.rewind().ok()?;
-            table.take(LONGEST_TABLE).read_to_string(&mut text).ok()?;
-            let rows = text.lines().skip(1).filter_map(parse_row);
-            let mut own = rows.filter(|row: &Row| {
-                row.port == port && peer.is_none_or(|p| row.peer == p) && row.socket != 0
-            });
-            own.next().map(|row| row.socket)
-        })
+            if table.rewind().is_ok() {
+                let _ = table.take(LONGEST_TABLE).read_to_string(&mut text);
+            }
+            rows.extend(text.lines().skip(1).filter_map(parse_row));
+        }
+        rows
     }
 }
 
@@ -103,20 +114,31 @@ const REQUEST: usize = 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INODE: usize = 84;
 
+/// Answers to other questions that are passed over.
+const MOST_STALE: usize = 16;
+
 /// Asks for one connection by its two ends (sock_diag(7)).
-fn ask(diag: &OwnedFd, client: SocketAddr, server: SocketAddr) -> Option<u64> {
-    let request = request(client, server);
+fn ask(diag: &OwnedFd, number: u32, client: SocketAddr, server: SocketAddr) -> Option<u64> {
+    let request = request(number, client, server);
     send(diag.as_raw_fd(), &request, MsgFlags::empty()).ok()?;
     let mut answer = [0; 1024];
-    let len = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty()).ok()?;
-    inode(answer.get(..len)?)
+    for _ in 0..MOST_STALE {
+        let len = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty()).ok()?;
+        let answer = answer.get(..len)?;
+        // An answer that came too late for its own question is not this one's.
+        if answer.get(8..12)? == number.to_ne_bytes() {
+            return inode(answer, client.port(), server.port());
+        }
+    }
+    None
 }
 
-fn request(client: SocketAddr, server: SocketAddr) -> [u8; REQUEST] {
+fn request(number: u32, client: SocketAddr, server: SocketAddr) -> [u8; REQUEST] {
     let mut m = [0; REQUEST];
     m[0..4].copy_from_slice(&72u32.to_ne_bytes());
     m[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     m[6..8].copy_from_slice(&1u16.to_ne_bytes()); // NLM_F_REQUEST
+    m[8..12].copy_from_slice(&number.to_ne_bytes());
     let (family, protocol) = match client.ip() {
         IpAddr::V4(_) => (libc::AF_INET, libc::IPPROTO_TCP),
         IpAddr::V6(_) => (libc::AF_INET6, libc::IPPROTO_TCP),
@@ -139,11 +161,13 @@ fn put(place: &mut [u8], ip: IpAddr) {
     }
 }
 
-fn inode(answer: &[u8]) -> Option<u64> {
+fn inode(answer: &[u8], client: u16, server: u16) -> Option<u64> {
     let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
     let inode = u32::from_ne_bytes(answer.get(INODE..INODE + 4)?.try_into().ok()?);
+    // Where there is no such connection the kernel looks for whoever listens at the client's port.
+    let ends = answer.get(20..24)? == [client.to_be_bytes(), server.to_be_bytes()].concat();
     // 0: a socket that no descriptor leads to any more.
-    (kind == SOCK_DIAG_BY_FAMILY && inode != 0).then_some(u64::from(inode))
+    (kind == SOCK_DIAG_BY_FAMILY && ends && inode != 0).then_some(u64::from(inode))
 }
 
 #[cfg(test)]
@@ -173,22 +197,60 @@ mod tests {
         };
         let mut peers = Peers::open().unwrap();
         assert!(peers.diag.is_some(), "this kernel has no sock_diag");
-        assert_eq!(peers.socket(&arrival), Some(number(&client)));
+        assert_eq!(peers.sockets(&arrival), [number(&client)]);
         peers.diag = None;
-        assert_eq!(peers.socket(&arrival), Some(number(&client)));
+        assert_eq!(peers.sockets(&arrival), [number(&client)]);
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let arrival = Arrival {
             transport: Transport::Udp,
             client: udp.local_addr().unwrap(),
             ..arrival
         };
-        assert_eq!(peers.socket(&arrival), Some(number(&udp)));
+        assert_eq!(peers.sockets(&arrival), [number(&udp)]);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_not_who_listens_at_its_port() {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let victim = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peers = Peers::open().unwrap();
+        let arrival = Arrival {
+            id: 1,
+            transport: Transport::Tcp,
+            client: victim.local_addr().unwrap(),
+            server: door.local_addr().unwrap(),
+        };
+        assert_eq!(peers.sockets(&arrival), [0; 0]);
+        peers.diag = None;
+        assert_eq!(peers.sockets(&arrival), [0; 0]);
+    }
+
+    #[test]
+    fn equal_ports_of_two_addresses_are_told_apart_or_not_at_all() {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let one = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let port = one.local_addr().unwrap().port();
+        let two = UdpSocket::bind(("127.0.0.3", port)).unwrap();
+        let mut peers = Peers::open().unwrap();
+        let arrival = Arrival {
+            id: 1,
+            transport: Transport::Udp,
+            client: two.local_addr().unwrap(),
+            server: door.local_addr().unwrap(),
+        };
+        let mut both = [number(&one), number(&two)];
+        both.sort_unstable();
+        let mut found = peers.sockets(&arrival);
+        found.sort_unstable();
+        assert_eq!(found, both);
+        drop(two);
+        assert_eq!(peers.sockets(&arrival), [0; 0]);
     }
 
     proptest! {
         #[test]
         fn any_answer_is_taken(answer in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = inode(&answer);
+            let _ = inode(&answer, 1, 2);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use belljar_model::door::{
-    Arrival, Decision, FromProxy, HTTP_DOOR, LONGEST_MESSAGE, SOCKS_DOOR, ToProxy, Transport,
+    Arrival, Decision, FromProxy, HTTP_DOOR, LONGEST_MESSAGE, SOCKS_DOOR, ToProxy,
 };
 use belljar_model::{EgressLayer, OsText};
 use nix::errno::Errno;
@@ -327,19 +327,19 @@ impl Hearer {
 
     fn find(&self, arrival: &Arrival) -> Came {
         let rehearsed = !self.log.has_begun();
-        let socket = self.supervised.peers.socket(arrival);
-        if let Some(known) = socket.and_then(|socket| self.askers.asker(socket)) {
+        let sockets = self.supervised.peers.sockets(arrival);
+        if sockets.is_empty() {
+            // A datagram's server end is the door's, whatever address was named.
             return Came {
-                known: Some(known),
-                attrib: SEEN,
+                known: self.doors.only_caller(arrival.server),
+                attrib: BY_DOOR,
                 rehearsed,
             };
         }
-        // A datagram's server end is the door's, whatever address was named.
-        let only = self.doors.only_caller(arrival.server);
+        // A socket that nobody was seen to call by is somebody else's than the one who was seen.
         Came {
-            known: only.filter(|_| arrival.transport == Transport::Tcp || socket.is_none()),
-            attrib: BY_DOOR,
+            known: self.askers.only_asker(&sockets),
+            attrib: SEEN,
             rehearsed,
         }
     }
