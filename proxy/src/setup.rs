@@ -197,6 +197,8 @@ pub fn prepare_with(mut setup: Setup, extras: Extras) -> Result<Prepared, ProxyE
             "correct it; `belljar egress check` shows what it says",
         )
     })?;
+    // What is enforced and what certificates and budgets are made by is one reading of it.
+    setup.policy = policy.policy().clone();
     // Where the kernel's call can't be linked (a static C library), the source of random numbers is a
     // file that can't be opened any more once this process is confined.
     getrandom::fill(&mut [0; 16]).map_err(|e| {
@@ -228,8 +230,9 @@ pub fn prepare_with(mut setup: Setup, extras: Extras) -> Result<Prepared, ProxyE
 /// What only some runs have.
 #[derive(Debug, Default)]
 pub struct Extras {
-    /// The authority of the pair ([`Ca::to_bytes`]); without one, it is made here.
-    pub authority: Option<Vec<u8>>,
+    /// A file in memory for the authority of a pair: made by the one who finds it empty, read by all
+    /// others. Without one, it is this run's alone.
+    pub authority: Option<File>,
     /// The recording: an empty file to make it in, or the one that was made.
     pub recording: Option<File>,
     /// What servers' certificates are verified by; without it, what the host trusts.
@@ -240,7 +243,17 @@ pub struct Extras {
 
 fn relay(setup: &Setup, extras: Extras) -> Result<Relay, ProxyError> {
     let policy = &setup.policy;
-    let opens = policy.inspects() || setup.role != Role::Live;
+    let replayed = matches!(setup.role, Role::Record | Role::Replay);
+    if let Some(rule) = policy.allow.iter().find(|rule| replayed && rule.raw) {
+        return Err(ProxyError::new(
+            format!(
+                "can't record what has no requests: the rule for {} has `raw`",
+                rule.host
+            ),
+            "take `raw = true` out of it, or run without a recording",
+        ));
+    }
+    let opens = policy.inspects() || replayed;
     let ca = opens
         .then(|| authority(policy, extras.authority))
         .transpose()?;
@@ -280,10 +293,11 @@ fn relay(setup: &Setup, extras: Extras) -> Result<Relay, ProxyError> {
     })
 }
 
-fn authority(policy: &Policy, handed: Option<Vec<u8>>) -> Result<Ca, ProxyError> {
-    let ca = match handed {
-        Some(bytes) => Ca::from_bytes(&bytes),
-        None => Ca::for_policy(policy),
+fn authority(policy: &Policy, pair: Option<File>) -> Result<Ca, ProxyError> {
+    let made = || Ca::for_policy(policy);
+    let ca = match &pair {
+        Some(file) => Ca::shared(file, made),
+        None => made(),
     };
     ca.map_err(|e| {
         ProxyError::new(

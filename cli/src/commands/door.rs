@@ -1,6 +1,7 @@
 //! From a plan to the egress proxy of a run: who serves it, what it is told, and what makes the build
 //! trust it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
@@ -9,12 +10,13 @@ use std::os::unix::net::UnixDatagram;
 
 use belljar_model::{EnvValue, Fetch, Label, Plan, Policy, Rule};
 use belljar_proxy::credential::Origin;
-use belljar_proxy::inspect::{Ca, Roots, trust};
+use belljar_proxy::inspect::{CertificateDer, Roots, trust};
 use belljar_proxy::{Extras, Prepared, Role, Setup};
 use belljar_sandbox::SetupError;
 use belljar_sandbox::launch::{Door, Doors, Keeper};
 use belljar_sandbox::observe::Opened;
 use belljar_sandbox::plan::{Host, HostEntry, HostEntryKind, proxy_variables};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// Where the build finds the certificates of the host's roots and of the run's own authority.
 const BUNDLE: &str = "/etc/belljar/ca.pem";
@@ -46,10 +48,11 @@ pub fn set_variables(plan: &mut Plan) {
 
 /// What the runs of one command share.
 pub struct Way {
-    /// The one authority of all runs, its key too.
-    authority: Option<Vec<u8>>,
+    /// Where the proxies keep the one authority of all runs. Its key never comes into this process,
+    /// whose memory every launcher is a copy of.
+    authority: Option<File>,
     /// What the build is shown since there is an authority.
-    shown: Vec<HostEntry>,
+    shown: OnceCell<Vec<HostEntry>>,
     /// What run A fetched; without a name.
     recording: Option<File>,
     /// Where the values of credentials come from, by label.
@@ -75,20 +78,23 @@ impl Way {
             .then(|| tempfile::tempfile_in(&host.scratch))
             .transpose()
             .map_err(|e| SetupError::io("make the recording", &e).at(host.scratch.as_path()))?;
-        let mut way = Self {
-            authority: None,
-            shown: Vec::new(),
+        let authority = policy
+            .inspects()
+            .then(|| memfd_create(c"belljar-authority", MFdFlags::MFD_CLOEXEC))
+            .transpose()
+            .map_err(|e| SetupError::new("make room for the authority of this run", e))?;
+        Ok(Self {
+            authority: authority.map(File::from),
+            shown: OnceCell::new(),
             recording,
             credentials: credentials.clone(),
-        };
-        if policy.inspects() {
-            let ca = Ca::for_policy(policy).map_err(|e| {
-                SetupError::refused("make the authority of this run", e.to_string())
-            })?;
-            way.shown = shown(&ca);
-            way.authority = Some(ca.to_bytes());
-        }
-        Ok(way)
+        })
+    }
+
+    /// What no launcher may have: it holds what it was forked with as long as the build lives.
+    fn private(&self) -> Vec<RawFd> {
+        let files = [&self.authority, &self.recording].into_iter().flatten();
+        files.map(|file| file.as_raw_fd()).collect()
     }
 
     /// Starts the proxy of a run, if its policy opens anything; while there is one thread.
@@ -98,13 +104,16 @@ impl Way {
             return Ok(None);
         }
         let role = role(policy, label);
-        let recording = self.recording.as_ref().map(File::try_clone).transpose();
+        let copy = |file: &Option<File>, what: &str| {
+            let copied = file.as_ref().map(File::try_clone).transpose();
+            copied.map_err(|e| SetupError::io(format!("open the {what}"), &e))
+        };
         let keeper = Proxy {
             policy: policy.clone(),
             role,
             extras: Extras {
-                authority: self.authority.clone(),
-                recording: recording.map_err(|e| SetupError::io("open the recording", &e))?,
+                authority: copy(&self.authority, "authority of this run")?,
+                recording: copy(&self.recording, "recording")?,
                 roots: None,
                 credentials: self.credentials.clone(),
             },
@@ -115,15 +124,20 @@ impl Way {
             learns: policy.fetch == Fetch::Learn,
         };
         let door = Door::start(Box::new(keeper), opened, role.dials())?;
-        Ok(Some(door.showing(self.shown.clone())))
+        let authority = door.authority().and_then(trust::certificate);
+        let entries = match authority.filter(|_| policy.inspects()) {
+            Some(certificate) => self.shown.get_or_init(|| shown(&certificate)).clone(),
+            None => Vec::new(),
+        };
+        Ok(Some(door.showing(entries).hiding(self.private())))
     }
 }
 
 /// The certificates, where the variables name them and where programs look by themselves.
-fn shown(ca: &Ca) -> Vec<HostEntry> {
+fn shown(authority: &CertificateDer<'_>) -> Vec<HostEntry> {
     let roots = Roots::read().certs;
-    let bundle = trust::bundle(&roots, ca.der()).into_bytes();
-    let store = trust::java_store(&roots, ca.der());
+    let bundle = trust::bundle(&roots, authority).into_bytes();
+    let store = trust::java_store(&roots, authority);
     let entry = |target: &str, kind| HostEntry {
         target: target.into(),
         kind,
@@ -183,7 +197,8 @@ impl Keeper for Proxy {
             Origin::Fd(fd) => RawFd::try_from(*fd).ok(),
             _ => None,
         });
-        recording.chain(credentials).collect()
+        let authority = self.extras.authority.iter().map(|file| file.as_raw_fd());
+        recording.chain(authority).chain(credentials).collect()
     }
 
     fn records(&self) -> bool {

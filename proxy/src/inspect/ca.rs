@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rcgen::{
@@ -16,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ALPN, VERSIONS};
 
+/// An authority with its policy's hosts is never longer.
+const LONGEST: usize = 16 << 20;
 /// Server certificates that are kept.
 const MOST_LEAVES: usize = 1024;
 
@@ -31,6 +36,9 @@ pub enum CaError {
     /// What was handed over is no authority.
     #[error("what was handed over is no authority of a run")]
     HandedOver,
+    /// It can't be handed over.
+    #[error("can't hand it over: {0}")]
+    File(#[from] io::Error),
 }
 
 /// The run's own authority.
@@ -93,7 +101,7 @@ impl Ca {
     }
 
     /// Everything of it, its key too: only for memory that no build sees.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let all = HandedOver {
             pem: self.pem.clone(),
             der: self.der.to_vec(),
@@ -103,8 +111,26 @@ impl Ca {
         serde_json::to_vec(&all).unwrap_or_default()
     }
 
-    /// From [`Ca::to_bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CaError> {
+    /// The one in the file; where that is empty, it is made and left there.
+    pub fn shared(
+        file: &File,
+        make: impl FnOnce() -> Result<Self, CaError>,
+    ) -> Result<Self, CaError> {
+        let length = usize::try_from(file.metadata()?.len()).map_err(|_| CaError::HandedOver)?;
+        if length == 0 {
+            let made = make()?;
+            file.write_all_at(&made.to_bytes(), 0)?;
+            return Ok(made);
+        }
+        if length > LONGEST {
+            return Err(CaError::HandedOver);
+        }
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0)?;
+        Self::from_bytes(&bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CaError> {
         let all: HandedOver = serde_json::from_slice(bytes).map_err(|_| CaError::HandedOver)?;
         let key = KeyPair::try_from(all.key).map_err(|_| CaError::HandedOver)?;
         Self::of(all.pem, all.der.into(), all.hosts, key)

@@ -11,6 +11,7 @@ pub mod trust;
 pub use ca::{Ca, CaError};
 pub(crate) use client::refusal;
 pub use client::{Prefixed, Refusal, accept};
+pub use rustls::pki_types::CertificateDer;
 pub use server::{Roots, TlsFault, Upstream};
 
 /// The one protocol that is offered.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Variables that name a PEM bundle which replaces, or is added to, what a program trusts.
 pub const BUNDLE_VARIABLES: [(&str, &str); 17] = [
@@ -87,6 +88,11 @@ pub const JAVA_PLACES: [&str; 2] = [
 
 /// What every Java knows as the password of a trust store, which guards nothing.
 pub const JAVA_PASSWORD: &str = "changeit";
+
+/// The certificate that this PEM text begins with.
+pub fn certificate(pem: &str) -> Option<CertificateDer<'static>> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).ok()
+}
 
 /// The host's roots and the run's authority, as PEM.
 pub fn bundle(roots: &[CertificateDer<'_>], authority: &CertificateDer<'_>) -> String {

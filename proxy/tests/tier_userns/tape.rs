@@ -23,7 +23,8 @@ fn a_recording_answers_without_a_server_and_nothing_else_does() {
     }
     name_server(vec![("a.test", addresses(&["192.0.2.10"]))]);
     let server_ca = Ca::make(&["a.test".into()]).unwrap();
-    let run_ca = Ca::for_policy(&replayed()).unwrap();
+    let pair = tempfile::tempfile().unwrap();
+    let run_ca = Ca::shared(&pair, || Ca::for_policy(&replayed())).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle.pem");
     std::fs::write(&bundle, trust::bundle(&[], run_ca.der())).unwrap();
@@ -44,7 +45,7 @@ fn a_recording_answers_without_a_server_and_nothing_else_does() {
     });
     let tape = tempfile::tempfile().unwrap();
     let extras = |tape: &std::fs::File| Extras {
-        authority: Some(run_ca.to_bytes()),
+        authority: Some(pair.try_clone().unwrap()),
         recording: Some(tape.try_clone().unwrap()),
         ..trusting(&server_ca)
     };

@@ -1,7 +1,7 @@
 //! A launcher that was started before there is a plan: making namespaces takes as long as making a
 //! plan, and neither needs the other.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,7 +15,7 @@ use super::wire::{Channel, Given};
 use crate::SetupError;
 use crate::error::At;
 use crate::plan::Ids;
-use crate::sys::process::{Cloned, clone_process, wait4};
+use crate::sys::process::{Cloned, clone_process, close_between, wait4};
 
 /// A launcher that waits for its orders. Dropping it ends it.
 #[derive(Debug)]
@@ -52,11 +52,15 @@ impl Ahead {
     /// can't be done there is none, and the run itself will say why.
     pub fn start(root: &std::path::Path, owner: Ids, caller: Ids) -> Option<Self> {
         let mapping = Mapping::choose(root, owner, caller).ok()?;
-        Self::with(mapping, None).ok()
+        Self::with(mapping, None, &[]).ok()
     }
 
-    /// The same for a run whose cgroup, if it has one, is known.
-    pub(super) fn with(mapping: Mapping, leaf: Option<&Leaf>) -> Result<Self, SetupError> {
+    /// The same for a run whose cgroup, if it has one, is known; without the `hidden` descriptors.
+    pub(super) fn with(
+        mapping: Mapping,
+        leaf: Option<&Leaf>,
+        hidden: &[RawFd],
+    ) -> Result<Self, SetupError> {
         assert_single_threaded()?;
         // A launcher that ends early has to be there to be waited for.
         crate::sys::signal::hear_of_children().step("start the launcher")?;
@@ -70,6 +74,9 @@ impl Ahead {
         let pid = match clone_process(0).step("start the launcher")? {
             Cloned::Child => {
                 drop((orders, init, build));
+                for fd in hidden.iter().filter_map(|fd| u32::try_from(*fd).ok()) {
+                    let _ = close_between(fd, fd);
+                }
                 launcher::run(mapping, leaf, inner)
             }
             Cloned::Parent(pid) => pid,

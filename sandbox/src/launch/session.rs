@@ -156,7 +156,10 @@ impl<'a> Session<'a> {
         let fits = |a: &Ahead| a.fits(self.mapping, leaf.as_ref());
         let ahead = match self.ahead.take().filter(fits) {
             Some(ahead) => ahead,
-            None => Ahead::with(self.mapping, leaf.as_ref())?,
+            None => {
+                let hidden = door.as_ref().map_or(&[][..], Door::hidden);
+                Ahead::with(self.mapping, leaf.as_ref(), hidden)?
+            }
         };
         let (plan, host) = (self.plan, self.host);
         let orders = Orders::new(

@@ -78,6 +78,7 @@ pub struct Door {
     authority: Option<String>,
     landlock: u32,
     shown: Vec<HostEntry>,
+    hidden: Vec<RawFd>,
     opened: Opened,
     dials: bool,
 }
@@ -134,6 +135,7 @@ impl Door {
                 authority,
                 landlock,
                 shown: Vec::new(),
+                hidden: Vec::new(),
                 opened,
                 dials,
             }),
@@ -152,6 +154,17 @@ impl Door {
     pub fn showing(mut self, entries: Vec<HostEntry>) -> Self {
         self.shown = entries;
         self
+    }
+
+    /// Descriptors of this process that no launcher keeps.
+    #[must_use]
+    pub fn hiding(mut self, descriptors: Vec<RawFd>) -> Self {
+        self.hidden = descriptors;
+        self
+    }
+
+    pub(super) fn hidden(&self) -> &[RawFd] {
+        &self.hidden
     }
 
     pub(super) fn shown(&self) -> &[HostEntry] {
