@@ -99,7 +99,8 @@ pub struct Bytes {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exchange {
-    /// The rule that allowed it: its place in the policy, from 0.
+    /// Its place in the policy, from 0: of what was let pass, the rule that allowed it; of what was
+    /// denied, the one that came nearest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<u32>,
     /// What the verdict would be if the policy were not being learned.

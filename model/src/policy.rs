@@ -28,6 +28,9 @@ pub struct Policy {
     /// The proxy variables are not set for the build, which finds the proxy by its names alone.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub no_proxy_env: bool,
+    /// While it is learned, TLS is opened everywhere, to see the requests inside.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub learn_inside: bool,
 }
 
 impl Policy {
@@ -44,7 +47,11 @@ impl Policy {
     /// Whether TLS is opened anywhere, for which the build has to trust the run's own authority.
     pub fn inspects(&self) -> bool {
         self.opens()
-            && (self.fetch != Fetch::Live || self.allow.iter().any(|r| r.tls == Tls::Inspect))
+            && match self.fetch {
+                Fetch::Replayed => true,
+                Fetch::Learn if self.learn_inside => true,
+                Fetch::Live | Fetch::Learn => self.allow.iter().any(|r| r.tls == Tls::Inspect),
+            }
     }
 }
 

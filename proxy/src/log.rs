@@ -118,6 +118,7 @@ impl Log {
                 arrival,
                 since: Instant::now(),
                 known,
+                settled: AtomicBool::new(false),
             }),
         }
     }
@@ -152,10 +153,16 @@ struct Inner {
     arrival: Arrival,
     since: Instant,
     known: Arc<Known>,
+    /// It has a decision, or needs none.
+    settled: AtomicBool,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // Whatever ended its task, a panic too: nobody comes without leaving a record.
+        if !self.settled.load(Ordering::Relaxed) || std::thread::panicking() {
+            self.log.shared.unsent.fetch_add(1, Ordering::Relaxed);
+        }
         self.log
             .shared
             .waiting
@@ -191,6 +198,11 @@ impl Seen {
             }
             told.await;
         }
+    }
+
+    /// It asked for nothing: there is nothing to decide.
+    pub fn settle(&self) {
+        self.inner.settled.store(true, Ordering::Relaxed);
     }
 
     /// A decision to fill in: a denial without a reason, about an unknown destination.
@@ -230,6 +242,7 @@ impl Seen {
             .log
             .send(FromProxy::Decided(Box::new(decision)))
             .await;
+        self.settle();
     }
 }
 

@@ -25,6 +25,8 @@ const SCHEMA: &str = "belljar.recording/1";
 const TRAILER: usize = 128;
 /// An index is never longer.
 const LONGEST_INDEX: u64 = 1 << 30;
+/// Bytes of a body that are written at one time.
+const HELD: usize = 64 * 1024;
 /// Pieces are read so long at most.
 const PIECE: u64 = 256 * 1024;
 /// What is never kept of an answer.
@@ -141,6 +143,9 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Body<'a> {
     store: &'a Store,
+    /// What is not written yet: pieces that were as small as a server likes would make an index
+    /// that is larger than what it is of.
+    held: Vec<u8>,
     pieces: Vec<(u64, u64)>,
     digest: sha2::Sha256,
 }
@@ -148,13 +153,22 @@ pub struct Body<'a> {
 impl Body<'_> {
     /// Appends to it.
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        if data.is_empty() {
+        self.digest.update(data);
+        self.held.extend_from_slice(data);
+        if self.held.len() >= HELD {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.held.is_empty() {
             return Ok(());
         }
-        let length = data.len() as u64;
+        let length = self.held.len() as u64;
         let at = self.store.end.fetch_add(length, Ordering::Relaxed);
-        self.store.file.write_all_at(data, at)?;
-        self.digest.update(data);
+        self.store.file.write_all_at(&self.held, at)?;
+        self.held.clear();
         match self.pieces.last_mut() {
             Some((offset, before)) if *offset + *before == at => *before += length,
             _ => self.pieces.push((at, length)),
@@ -177,13 +191,15 @@ impl Store {
     pub fn begin(&self) -> Body<'_> {
         Body {
             store: self,
+            held: Vec::new(),
             pieces: Vec::new(),
             digest: sha2::Sha256::new(),
         }
     }
 
     /// Keeps a whole answer; its body's digest.
-    pub fn keep(&self, key: Key, head: &ResponseHead, body: Body<'_>) -> io::Result<Sha256> {
+    pub fn keep(&self, key: Key, head: &ResponseHead, mut body: Body<'_>) -> io::Result<Sha256> {
+        body.flush()?;
         let mut headers = head.headers.clone();
         headers.drop_hop_by_hop();
         let kept = |name: &str| !NOT_KEPT.iter().any(|n| name.eq_ignore_ascii_case(n));
@@ -407,6 +423,27 @@ mod tests {
             String::from_utf8_lossy(&head),
             "HTTP/1.1 200 OK\r\nETag: x\r\ncontent-length: 3\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn bodies_that_come_in_crumbs_take_no_room_in_the_index() {
+        let file = tempfile::tempfile().unwrap();
+        let store = Store::new(file.try_clone().unwrap());
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+        let (head, _) = parse_response(text, 999, "GET").unwrap().unwrap();
+        let (mut one, mut two) = (store.begin(), store.begin());
+        for _ in 0..100_000 {
+            one.write(b"1").unwrap();
+            two.write(b"2").unwrap();
+        }
+        store.keep(key("/1"), &head, one).unwrap();
+        store.keep(key("/2"), &head, two).unwrap();
+        store.finish().unwrap();
+        let tape = Tape::open(file).unwrap();
+        assert_eq!(body(&tape, "/1").unwrap(), [b'1'; 100_000]);
+        assert_eq!(body(&tape, "/2").unwrap(), [b'2'; 100_000]);
+        let entry = tape.next(&key("/1")).unwrap();
+        assert!(entry.pieces.len() < 5, "{}", entry.pieces.len());
     }
 
     #[test]

@@ -57,7 +57,12 @@ impl Shared {
     /// Whether TLS under this rule is opened.
     pub(crate) fn inspects(&self, rule: Option<u32>) -> bool {
         let rule = rule.and_then(|n| self.policy.rule(n));
-        self.role != Role::Live || rule.is_some_and(|rule| rule.tls == Tls::Inspect)
+        let always = match self.role {
+            Role::Record | Role::Replay => true,
+            Role::Learn => self.policy.policy().learn_inside,
+            Role::Live => false,
+        };
+        always || rule.is_some_and(|rule| rule.tls == Tls::Inspect)
     }
 
     /// Whether anything may be spoken under this rule.

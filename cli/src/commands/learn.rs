@@ -24,6 +24,7 @@ pub fn run(args: &LearnArgs) -> Result<ExitCode, CommandError> {
     let typed = args.run();
     let (mut prepared, ahead) = plan::prepare(Typed::Run(&typed))?;
     prepared.plan.egress.fetch = Fetch::Learn;
+    prepared.plan.egress.learn_inside = args.inspect;
     super::door::set_variables(&mut prepared.plan);
     // What is denied here is told beside the rules.
     prepared.plan.on_deny = OnDeny::Record;

@@ -82,7 +82,8 @@ pub(crate) async fn serve(mut client: Client) {
             }
             if client.more(2 + LONGEST_QUERY).await.is_err() {
                 // Between two questions, or with half a question: nothing was asked.
-                return client.seen.known().await;
+                client.seen.known().await;
+                return client.seen.settle();
             }
         };
         client.read.drain(..2 + packet.len());

@@ -151,13 +151,12 @@ fn protocol(head: &RequestHead, rule: Option<&Rule>, context: &Context) -> Resul
     if head.method == "TRACE" || head.method == "CONNECT" {
         return Err(Denial::new(Reason::MethodNotAllowed, "never allowed"));
     }
-    if head.headers.has("http2-settings") {
-        return Err(Denial::new(Reason::UpgradeDenied, "h2c"));
-    }
-    if !head.upgrades() {
+    let wanted = head.headers.list("upgrade");
+    // An offer that a server may pass over (Java's client makes it of every request in the clear). It
+    // is never handed on, so nobody takes it up.
+    if !head.upgrades() || wanted == ["h2c"] {
         return Ok(false);
     }
-    let wanted = head.headers.list("upgrade");
     let live = matches!(context.shared.relay.source, Source::Servers);
     let may = live && rule.is_some_and(|r| r.websocket) && head.method == "GET";
     if may && wanted == ["websocket"] && !head.framing.has_body() {

@@ -16,8 +16,9 @@ pub struct Header {
 pub struct Headers(Vec<Header>);
 
 /// What holds for one connection only, and is never handed on.
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",

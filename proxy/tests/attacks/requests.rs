@@ -303,8 +303,9 @@ const ABSOLUTE: &[(&str, &str, &str, &[Reason], &str)] = &[
     ),
     (
         "92",
-        "h2c",
-        "GET http://allowed.example/ HTTP/1.1\nHost: allowed.example\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABk\n\n",
+        "h2c and another",
+        // h2c alone is passed over, and never handed on: see tier_userns/requests.
+        "GET http://allowed.example/ HTTP/1.1\nHost: allowed.example\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c, websocket\nHTTP2-Settings: AAMAAABk\n\n",
         UPGRADE,
         "",
     ),

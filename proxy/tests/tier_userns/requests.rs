@@ -219,7 +219,8 @@ fn opened_tls_is_verified_on_both_legs() {
     names();
     let server_ca = Ca::make(&["a.test".into()]).unwrap();
     let origin = Origin::at(443, Some(&server_ca), |_| ok("hidden"));
-    let run_ca = Ca::for_policy(&opened()).unwrap();
+    let pair = tempfile::tempfile().unwrap();
+    let run_ca = Ca::shared(&pair, || Ca::for_policy(&opened())).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle.pem");
     std::fs::write(&bundle, trust::bundle(&[], run_ca.der())).unwrap();
@@ -227,7 +228,7 @@ fn opened_tls_is_verified_on_both_legs() {
     let url = "https://a.test/path";
 
     let extras = Extras {
-        authority: Some(run_ca.to_bytes()),
+        authority: Some(pair.try_clone().unwrap()),
         ..trusting(&server_ca)
     };
     let proxy = Proxy::start_as(opened(), host(), Role::Live, extras);
@@ -254,7 +255,7 @@ fn opened_tls_is_verified_on_both_legs() {
 
     // The host does not trust the server.
     let extras = Extras {
-        authority: Some(run_ca.to_bytes()),
+        authority: Some(pair.try_clone().unwrap()),
         roots: Some(Roots::default()),
         ..Extras::default()
     };
@@ -369,13 +370,13 @@ fn what_looks_like_a_request_and_is_more_is_denied() {
         (
             "GET",
             "/",
-            "Upgrade: h2c\r\nConnection: upgrade\r\n",
+            "Upgrade: h2c, websocket\r\nConnection: upgrade\r\n",
             Reason::UpgradeDenied,
         ),
         (
             "GET",
             "/",
-            "HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+            "Upgrade: h2c\r\nUpgrade: TLS/1.0\r\nConnection: upgrade\r\n",
             Reason::UpgradeDenied,
         ),
         (
@@ -424,7 +425,7 @@ fn what_looks_like_a_request_and_is_more_is_denied() {
             "X: belljar-credential:forge\r\n",
             Reason::SecretMisroute,
         ),
-        ("GET", "/a%2fb", "", Reason::BadRequest),
+        ("GET", "/a%2f..%2fb", "", Reason::BadRequest),
     ];
     for (method, path, lines, reason) in table {
         let request =
@@ -606,4 +607,105 @@ fn java_reads_the_trust_store() {
         "{text}"
     );
     assert!(!list("otherwise").0, "the digest is not looked at");
+}
+
+#[test]
+fn an_offer_of_http_2_in_the_clear_is_passed_over() {
+    if !inside("requests::an_offer_of_http_2_in_the_clear_is_passed_over") {
+        return;
+    }
+    names();
+    let origin = Origin::at(80, None, |_| ok("fine"));
+    let proxy = Proxy::start(policy(vec![rule("a.test", &[80], &["192.0.2.10"])]), host());
+    for lines in [
+        // As Java's client asks.
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n",
+        "HTTP2-Settings: AAMAAABk\r\n",
+        "connection: close\r\nUpgrade: H2C\r\nhttp2-settings: AAMAAABk\r\nHTTP2-Settings: x\r\n",
+    ] {
+        let head = format!("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n");
+        let mut client = TcpStream::connect(proxy.http).unwrap();
+        client.write_all(head.as_bytes()).unwrap();
+        let got = crate::world::exactly(&mut client, 15);
+        assert_eq!(got, b"HTTP/1.1 200 OK");
+    }
+    let asked = origin.asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 3);
+    for text in asked.iter().map(|text| text.to_ascii_lowercase()) {
+        assert!(
+            !text.contains("upgrade") && !text.contains("http2-settings"),
+            "{text}"
+        );
+    }
+    let (decisions, _) = proxy.stop();
+    assert!(
+        decisions.iter().all(|d| d.reason == Reason::Allowed),
+        "{decisions:#?}"
+    );
+}
+
+#[test]
+fn learning_opens_no_tls_unless_it_is_told_to() {
+    if !inside("requests::learning_opens_no_tls_unless_it_is_told_to") {
+        return;
+    }
+    // While learning only what is public is reached, and this is, in this namespace.
+    name_server(vec![("a.test", addresses(&["8.8.4.4"]))]);
+    let server_ca = Ca::make(&["a.test".into()]).unwrap();
+    let listener = TcpListener::bind(("8.8.4.4", 443)).unwrap();
+    let tls = server_ca.config("a.test").unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(Arc::clone(&tls)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            Origin::default().serve(&mut stream, &|_| ok("seen"));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for inside in [false, true] {
+        let policy = Policy {
+            fetch: belljar_model::Fetch::Learn,
+            learn_inside: inside,
+            ..Policy::default()
+        };
+        assert_eq!(policy.inspects(), inside);
+        let pair = tempfile::tempfile().unwrap();
+        let run_ca = Ca::shared(&pair, || Ca::for_policy(&policy)).unwrap();
+        let trusted = if inside { &run_ca } else { &server_ca };
+        let bundle = folder.path().join("bundle.pem");
+        std::fs::write(&bundle, trust::bundle(&[], trusted.der())).unwrap();
+        let extras = Extras {
+            authority: Some(pair),
+            ..trusting(&server_ca)
+        };
+        let proxy = Proxy::start_as(policy, host(), Role::Learn, extras);
+        let bundle = bundle.to_str().unwrap();
+        let got = curl(proxy.http, &["--cacert", bundle, "https://a.test/"]);
+        let (decisions, _) = proxy.stop();
+        assert_eq!(got, ("seen".into(), 0), "{decisions:#?}");
+        assert_eq!(
+            decisions[0].exchange.status.is_some(),
+            inside,
+            "{decisions:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_requests_is_not_recorded() {
+    let mut policy = policy(vec![rule("a.test", &[22], &[])]);
+    policy.allow[0].raw = true;
+    for role in [Role::Record, Role::Replay] {
+        let setup = belljar_proxy::Setup {
+            policy: policy.clone(),
+            role,
+            host: host(),
+        };
+        let extras = Extras {
+            recording: Some(tempfile::tempfile().unwrap()),
+            ..Extras::default()
+        };
+        let error = belljar_proxy::prepare_with(setup, extras).err().unwrap();
+        assert!(error.why.contains("raw"), "{error}");
+    }
 }
