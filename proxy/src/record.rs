@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::authority::Authority;
-use crate::http::{Framing, RequestHead, ResponseHead};
+use crate::http::{Framing, RequestHead, ResponseHead, parse_response};
 
 /// The index's schema.
 const SCHEMA: &str = "belljar.recording/1";
@@ -131,6 +131,21 @@ struct Line {
     answers: Vec<Entry>,
 }
 
+impl Line {
+    /// Whether all of it can be served: bodies that end where they have to, heads that are one.
+    fn is_sound(&self, bodies: u64) -> bool {
+        let within =
+            |(at, length): &(u64, u64)| at.checked_add(*length).is_some_and(|end| end <= bodies);
+        let sound = |entry: &Entry| {
+            let head = entry.head(Framing::Empty, false);
+            let read = parse_response(&head, usize::MAX, "HEAD");
+            entry.pieces.iter().all(within)
+                && matches!(read, Ok(Some((_, end))) if end == head.len())
+        };
+        self.schema == SCHEMA && !self.answers.is_empty() && self.answers.iter().all(sound)
+    }
+}
+
 /// A recording that is being made.
 #[derive(Debug)]
 pub struct Store {
@@ -242,27 +257,36 @@ impl Store {
 
     /// Writes the index: from now on it is a recording.
     pub fn finish(&self) -> io::Result<()> {
-        let mut text = Vec::new();
-        for (key, answers) in std::mem::take(&mut *self.index()) {
-            let line = Line {
-                schema: SCHEMA.into(),
-                key,
-                answers,
-            };
-            serde_json::to_writer(&mut text, &line)?;
-            text.push(b'\n');
-        }
-        let at = self.end.load(Ordering::Relaxed);
-        self.file.write_all_at(&text, at)?;
-        let trailer = format!("{SCHEMA} {at} {} {}", text.len(), Sha256::of(&text));
-        let trailer = format!("{trailer:<width$}\n", width = TRAILER - 1);
-        self.file
-            .write_all_at(trailer.as_bytes(), at + text.len() as u64)
+        let text = index(std::mem::take(&mut *self.index()))?;
+        seal(&self.file, self.end.load(Ordering::Relaxed), &text)
     }
 
     fn index(&self) -> MutexGuard<'_, BTreeMap<Key, Vec<Entry>>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The text of an index.
+pub(crate) fn index(all: impl IntoIterator<Item = (Key, Vec<Entry>)>) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for (key, answers) in all {
+        let line = Line {
+            schema: SCHEMA.into(),
+            key,
+            answers,
+        };
+        serde_json::to_writer(&mut text, &line)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// Puts an index and the last line behind bodies that end at `at`.
+pub(crate) fn seal(file: &File, at: u64, text: &[u8]) -> io::Result<()> {
+    file.write_all_at(text, at)?;
+    let trailer = format!("{SCHEMA} {at} {} {}", text.len(), Sha256::of(text));
+    let trailer = format!("{trailer:<width$}\n", width = TRAILER - 1);
+    file.write_all_at(trailer.as_bytes(), at + text.len() as u64)
 }
 
 /// A finished recording.
@@ -319,12 +343,9 @@ impl Tape {
         for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             let line: Line = serde_json::from_slice(line)
                 .map_err(|_| TapeError::Damaged("a line of its index is none"))?;
-            let within =
-                |(at, length): &(u64, u64)| at.checked_add(*length).is_some_and(|end| end <= begin);
-            if line.schema != SCHEMA || !line.answers.iter().all(|e| e.pieces.iter().all(within)) {
+            if !line.is_sound(begin) || index.insert(line.key, line.answers).is_some() {
                 return Err(TapeError::Damaged("a line of its index is none"));
             }
-            index.insert(line.key, line.answers);
         }
         Ok(Self {
             file,
@@ -341,6 +362,11 @@ impl Tape {
     /// Whether it answers none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// All it has.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Vec<Entry>)> {
+        self.index.iter()
     }
 
     /// The answer to this request: for the n-th time it is asked the n-th one, then the last.
@@ -376,7 +402,7 @@ impl Tape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{parse_request, parse_response};
+    use crate::http::parse_request;
 
     fn key(target: &str) -> Key {
         let authority = Authority::parse(b"a.example:80", None).unwrap();

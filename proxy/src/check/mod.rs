@@ -3,8 +3,71 @@
 //! Each panics where the parser breaks its word.
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
+mod hello;
+mod http;
+mod packets;
+mod policy;
+mod recording;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+
+pub use hello::hello;
+pub use http::{chunked, request, response};
+pub use packets::{dns, message, socks};
+pub use policy::policy;
+pub use recording::recording;
+
 use crate::authority::{Authority, Host};
 use crate::policy::{Glob, canonical_path, canonical_target};
+
+/// A target's body.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Check); 11] = [
+    ("authority", authority),
+    ("chunked", chunked),
+    ("dns", dns),
+    ("hello", hello),
+    ("message", message),
+    ("path", path),
+    ("policy", policy),
+    ("recording", recording),
+    ("request", request),
+    ("response", response),
+    ("socks", socks),
+];
+
+/// Reads all bytes, and holds the reader to its word: what it says of a beginning is what it says of
+/// the whole, whatever arrives when. `end` is where a thing that was read ends.
+fn stable<T: PartialEq + Debug, E: PartialEq + Debug>(
+    bytes: &[u8],
+    read: impl Fn(&[u8]) -> Result<Option<T>, E>,
+    end: impl Fn(&T) -> usize,
+) -> Result<Option<T>, E> {
+    let whole = read(bytes);
+    let needed = match &whole {
+        Ok(Some(thing)) => end(thing),
+        Ok(None) | Err(_) => usize::MAX,
+    };
+    assert!(needed == usize::MAX || needed <= bytes.len());
+    for cut in cuts(bytes.len(), needed) {
+        let said = read(&bytes[..cut]);
+        if cut >= needed || !matches!(said, Ok(None)) {
+            assert_eq!(said, whole, "after {cut} of {} bytes", bytes.len());
+        }
+    }
+    whole
+}
+
+/// Places to cut so many bytes at, in order: all of a few, some of many, and those around `one`.
+fn cuts(length: usize, one: usize) -> impl Iterator<Item = usize> {
+    let step = length.div_ceil(48).max(1);
+    let near = one.saturating_sub(2)..=one.saturating_add(1);
+    (0..length).filter(move |at| at % step == 0 || near.contains(at) || at + 2 >= length)
+}
 
 /// A host or an authority that is read is canonical, and no name is an address to another reader.
 pub fn authority(bytes: &[u8]) {

@@ -1,0 +1,4 @@
+//! See `belljar_proxy::check::hello`, which the tests run too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| belljar_proxy::check::hello(bytes));
