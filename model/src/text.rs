@@ -48,7 +48,8 @@ impl OsText {
                     out.push(b'\\');
                     rest = t;
                 }
-                [b'x', h, l, t @ ..] => {
+                // A sign before a digit would be read as a number too.
+                [b'x', h, l, t @ ..] if h.is_ascii_hexdigit() && l.is_ascii_hexdigit() => {
                     let hex = [*h, *l];
                     let hex = std::str::from_utf8(&hex).map_err(|_| err())?;
                     out.push(u8::from_str_radix(hex, 16).map_err(|_| err())?);
@@ -150,6 +151,14 @@ mod tests {
     fn controls_and_bad_utf8_are_escaped() {
         let t = OsText::from(&b"a\nb\xff\\\xe2\x80\xaec"[..]);
         assert_eq!(t.to_string(), "a\\x0ab\\xff\\\\\\xe2\\x80\\xaec");
+    }
+
+    #[test]
+    fn an_escape_is_two_hex_digits() {
+        for bad in ["\\x+1", "\\x-1", "\\x 1", "\\x1", "\\xg0", "\\"] {
+            assert!(OsText::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(OsText::parse("\\x0A").unwrap().as_bytes(), b"\n");
     }
 
     proptest! {

@@ -60,6 +60,8 @@ pub struct Reader {
 impl Reader {
     /// Reads on in `bytes`, which begin with all that was given before; `None`: more is needed.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Hello>, BadHello> {
+        // What is beyond is never looked at, whether it arrives at once or later.
+        let bytes = &bytes[..bytes.len().min(LONGEST)];
         while let Some((fragment, end)) = record(bytes, self.at)? {
             self.message.extend_from_slice(fragment);
             self.at = end;
@@ -440,6 +442,18 @@ mod tests {
             read(&[HANDSHAKE, 3, 1, 0x40, 1]),
             Err(BadHello::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn a_hello_is_as_long_as_its_records() {
+        let padded = message(TLS12, &[sni(b"a.example"), extension(21, &[0; 40_000])]);
+        assert!(read(&records(&padded, 16_000)).unwrap().is_some());
+        let bytes = records(&padded, 3);
+        assert!(padded.len() < LONGEST && bytes.len() > LONGEST);
+        let mut piecemeal = Reader::default();
+        assert_eq!(piecemeal.read(&bytes[..LONGEST - 1]), Ok(None));
+        assert_eq!(piecemeal.read(&bytes), read(&bytes));
+        assert!(matches!(read(&bytes), Err(BadHello::Malformed(_))));
     }
 
     #[test]

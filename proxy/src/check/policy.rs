@@ -65,12 +65,12 @@ fn one_request(whole: &Compiled, fewer: Option<&Compiled>, rule: &Rule, asked: &
         return;
     }
     assert!(whole.authority(to).allow && whole.name(to.host()).allow);
-    assert_ne!(method, "CONNECT");
     let by = verdict.rule.and_then(|place| whole.rule(place));
     let Some(by) = by else {
         assert_eq!(whole.policy().fetch, Fetch::Learn, "{rule:?}");
         return;
     };
+    assert_ne!(method, "CONNECT");
     assert!(by.ports.contains(&to.port()));
     assert!(by.methods.iter().any(|m| m == method || m == "*"));
     let host = to.host().to_string();

@@ -60,7 +60,9 @@ impl ResponseHead {
         let mut headers = self.headers.clone();
         headers.drop_hop_by_hop();
         headers.remove("alt-svc");
-        if self.framing != Framing::Empty {
+        // Nothing follows these, but a reader that knows less would wait for what is announced.
+        let bare = self.status < 200 || self.status == 204;
+        if bare || self.framing != Framing::Empty {
             headers.remove("content-length");
         }
         for (name, _) in extra {
