@@ -119,6 +119,10 @@ fn text(project: &Project) -> String {
         "Limits; there are none by default.",
         "# timeout = \"30m\"\n# memory = \"4G\"",
     );
+    line(
+        "What it may fetch; `belljar egress learn -- CMD` writes such rules. Tables stand last.",
+        "# [[egress.allow]]\n# host = \"files.example\"",
+    );
     out.truncate(out.trim_end().len());
     out.push('\n');
     out

@@ -25,9 +25,14 @@ fn the_transcripts_of_the_readme_are_real() {
 }
 
 #[test]
+fn the_transcripts_of_the_egress_page_are_real() {
+    assert!(run_blocks(&read("docs/egress.md"), &Project::empty()) >= 2);
+}
+
+#[test]
 fn shell_blocks_are_valid() {
     assert!(check_shell_blocks(&read("README.md")) >= 3);
-    for page in ["evidence.md", "troubleshooting.md"] {
+    for page in ["egress.md", "evidence.md", "troubleshooting.md"] {
         check_shell_blocks(&read(&format!("docs/{page}")));
     }
 }
@@ -47,6 +52,7 @@ fn links_between_pages_lead_somewhere() {
     for page in [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/egress.md",
         "docs/evidence.md",
         "docs/determinism.md",
         "docs/troubleshooting.md",
@@ -60,7 +66,8 @@ fn links_between_pages_lead_somewhere() {
             .filter_map(|l| l.split(')').next())
         {
             if !link.starts_with("http") && !link.starts_with('#') {
-                assert!(dir.join(link).exists(), "{page}: {link}");
+                let file = link.split('#').next().unwrap_or(link);
+                assert!(dir.join(file).exists(), "{page}: {link}");
             }
         }
     }

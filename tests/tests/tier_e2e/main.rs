@@ -7,6 +7,7 @@ mod clocks;
 mod corpora;
 mod documents;
 mod egress;
+mod egress_check;
 mod evidence;
 mod evidence_folder;
 mod exit_codes;
