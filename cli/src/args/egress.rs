@@ -62,9 +62,9 @@ Examples:
   belljar egress learn -- make >> belljar.toml         and into the file that `run` reads
   belljar egress learn --inspect --output rules.toml -- npm ci
 
-Public destinations are let through in this one run; private addresses and cloud metadata stay denied
-and are listed. Beside each rule stand the programs that asked. The exit code is the command's own, or 6
-if records were lost, in which case no rules are written."
+Public destinations are let through in this one run; private addresses and cloud metadata
+stay denied and are listed. Beside each rule stand the programs that asked. The exit code is
+the command's own, or 6 if records were lost, in which case no rules are written."
 )]
 pub struct LearnArgs {
     /// Where the build starts (default: the current folder)

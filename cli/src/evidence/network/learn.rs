@@ -196,6 +196,9 @@ fn left_out(out: &mut String, records: &[EgressRecord], odd: &BTreeSet<String>) 
             refused.reason.meaning(),
             refused.reason.remedy()
         );
+        for line in refused.rule.iter().flat_map(|rule| rule.lines()) {
+            let _ = writeln!(out, "#     {line}");
+        }
     }
     for place in odd.iter().take(DENIED) {
         let _ = writeln!(out, "#   {place}: no rule can name it");

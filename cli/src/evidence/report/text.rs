@@ -183,7 +183,10 @@ fn network(out: &mut String, doc: &ResultDoc) {
         };
         let fix = match (&refused.flag, &refused.rule) {
             (Some(flag), _) => format!(" ({})", line(flag)),
-            (None, Some(_)) => " (a rule for it is in security/summary.md)".into(),
+            (None, Some(rule)) => match rule.lines().find(|l| l.starts_with("addresses = ")) {
+                Some(key) => format!(" (`{}` in its rule)", line(key)),
+                None => " (a rule for it is in security/summary.md)".into(),
+            },
             (None, None) => String::new(),
         };
         let _ = writeln!(
