@@ -73,10 +73,10 @@ pub fn classify(ip: IpAddr) -> Kind {
 }
 
 const V4: &[(Ipv4Addr, u32, Kind)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8, Kind::Unspecified), // RFC 791, RFC 1122
-    (Ipv4Addr::new(10, 0, 0, 0), 8, Kind::Private),    // RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10, Kind::Shared),  // RFC 6598
-    (Ipv4Addr::new(127, 0, 0, 0), 8, Kind::Loopback),  // RFC 1122
+    (Ipv4Addr::UNSPECIFIED, 8, Kind::Unspecified), // RFC 791, RFC 1122
+    (Ipv4Addr::new(10, 0, 0, 0), 8, Kind::Private), // RFC 1918
+    (Ipv4Addr::new(100, 64, 0, 0), 10, Kind::Shared), // RFC 6598
+    (Ipv4Addr::new(127, 0, 0, 0), 8, Kind::Loopback), // RFC 1122
     (Ipv4Addr::new(169, 254, 0, 0), 16, Kind::LinkLocal), // RFC 3927
     (Ipv4Addr::new(172, 16, 0, 0), 12, Kind::Private), // RFC 1918
     (Ipv4Addr::new(192, 0, 0, 0), 24, Kind::Reserved), // RFC 6890: protocol assignments
@@ -87,8 +87,8 @@ const V4: &[(Ipv4Addr, u32, Kind)] = &[
     (Ipv4Addr::new(198, 51, 100, 0), 24, Kind::Documentation), // RFC 5737: TEST-NET-2
     (Ipv4Addr::new(203, 0, 113, 0), 24, Kind::Documentation), // RFC 5737: TEST-NET-3
     (Ipv4Addr::new(224, 0, 0, 0), 4, Kind::Multicast), // RFC 1112
-    (Ipv4Addr::new(255, 255, 255, 255), 32, Kind::Multicast), // RFC 919: broadcast
-    (Ipv4Addr::new(240, 0, 0, 0), 4, Kind::Reserved),  // RFC 1112
+    (Ipv4Addr::BROADCAST, 32, Kind::Multicast),    // RFC 919: broadcast
+    (Ipv4Addr::new(240, 0, 0, 0), 4, Kind::Reserved), // RFC 1112
 ];
 
 /// Inside 2000::/3, but for the first rows; what is in no row and outside it is reserved.

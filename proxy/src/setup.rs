@@ -293,6 +293,10 @@ fn relay(setup: &Setup, extras: Extras) -> Result<Relay, ProxyError> {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the descriptor is closed here"
+)]
 fn authority(policy: &Policy, pair: Option<File>) -> Result<Ca, ProxyError> {
     let made = || Ca::for_policy(policy);
     let ca = match &pair {

@@ -1,7 +1,6 @@
 //! What holds for any bytes: the bodies of the fuzz targets in `fuzz/`, which the tests run too.
 //!
 //! Each panics where the parser breaks its word.
-#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
 mod hello;
 mod http;

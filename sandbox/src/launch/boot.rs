@@ -35,7 +35,7 @@ pub(super) fn tell(offset_s: i64) -> Result<(), SetupError> {
     // Without time namespaces nothing was moved.
     let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
     let moved = offset_s.saturating_sub(boot_offset(&offsets));
-    root::cover(Path::new(STAT), &stat(&host, moved))
+    root::cover(Path::new(STAT), stat(&host, moved))
 }
 
 fn boot_offset(offsets: &str) -> i64 {

@@ -50,9 +50,10 @@ pub fn install_init() -> nix::Result<()> {
 /// serves a recording.
 pub fn install_proxy(dials: bool) -> nix::Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
-    add_filter(match dials {
-        true => &filters::PROXY_THAT_DIALS[..],
-        false => &filters::PROXY[..],
+    add_filter(if dials {
+        &filters::PROXY_THAT_DIALS[..]
+    } else {
+        &filters::PROXY[..]
     })
 }
 

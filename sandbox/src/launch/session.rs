@@ -154,12 +154,11 @@ impl<'a> Session<'a> {
             .step_at("open the root folder", self.host.root.as_path())?;
         let (ends, theirs) = streams::make(self.plan.streams)?;
         let fits = |a: &Ahead| a.fits(self.mapping, leaf.as_ref());
-        let ahead = match self.ahead.take().filter(fits) {
-            Some(ahead) => ahead,
-            None => {
-                let hidden = door.as_ref().map_or(&[][..], Door::hidden);
-                Ahead::with(self.mapping, leaf.as_ref(), hidden)?
-            }
+        let ahead = if let Some(ahead) = self.ahead.take().filter(fits) {
+            ahead
+        } else {
+            let hidden = door.as_ref().map_or(&[][..], Door::hidden);
+            Ahead::with(self.mapping, leaf.as_ref(), hidden)?
         };
         let (plan, host) = (self.plan, self.host);
         let orders = Orders::new(

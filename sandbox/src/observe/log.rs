@@ -134,7 +134,7 @@ impl Log {
             inner.lost += 1;
             return;
         }
-        let hint = self.hint(&sight, &mut inner.hinted);
+        let hint = Self::hint(&sight, &mut inner.hinted);
         inner.records.push(Kept {
             layer: sight.layer,
             event: sight.event.into(),
@@ -237,7 +237,7 @@ impl Log {
     }
 
     /// What to do about a destination, once for each.
-    fn hint(&self, sight: &Sight<'_>, hinted: &mut HashSet<OsText>) -> Option<String> {
+    fn hint(sight: &Sight<'_>, hinted: &mut HashSet<OsText>) -> Option<String> {
         let fetch = matches!(
             sight.judged.reason,
             Reason::DnsNameDenied | Reason::IpLiteral | Reason::HostNotAllowed
