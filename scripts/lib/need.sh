@@ -14,6 +14,7 @@ userns  node                nodejs
 userns  perl                perl
 userns  ip                  iproute2
 root    bindfs              bindfs
+root    perl                perl
 vm      qemu-system-x86_64  qemu-system-x86
 vm      busybox             busybox-static
 vm      cpio                cpio
@@ -22,6 +23,10 @@ e2e     dpkg-source         dpkg-dev
 e2e     git                 git
 e2e     jq                  jq
 e2e     curl                curl
+e2e     wget                wget
+e2e     openssl             openssl
+e2e     ip                  iproute2
+e2e     musl-gcc            musl-tools
 e2e     go                  golang-go
 e2e     javac               default-jdk-headless
 e2e     npm                 npm
