@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 
 use belljar_model::{EnvValue, Fetch, Label, Plan, Policy, Rule};
@@ -94,7 +94,7 @@ impl Way {
     /// What no launcher may have: it holds what it was forked with as long as the build lives.
     fn private(&self) -> Vec<RawFd> {
         let files = [&self.authority, &self.recording].into_iter().flatten();
-        files.map(|file| file.as_raw_fd()).collect()
+        files.map(std::os::fd::AsRawFd::as_raw_fd).collect()
     }
 
     /// Starts the proxy of a run, if its policy opens anything; while there is one thread.
@@ -191,13 +191,13 @@ struct Proxy {
 
 impl Keeper for Proxy {
     fn keeps(&self) -> Vec<RawFd> {
-        let recording = self.extras.recording.iter().map(|file| file.as_raw_fd());
+        let recording = self.extras.recording.iter().map(std::os::fd::AsRawFd::as_raw_fd);
         let credentials = self.extras.credentials.values();
         let credentials = credentials.filter_map(|origin| match origin {
             Origin::Fd(fd) => RawFd::try_from(*fd).ok(),
             _ => None,
         });
-        let authority = self.extras.authority.iter().map(|file| file.as_raw_fd());
+        let authority = self.extras.authority.iter().map(std::os::fd::AsRawFd::as_raw_fd);
         recording.chain(authority).chain(credentials).collect()
     }
 
@@ -207,10 +207,7 @@ impl Keeper for Proxy {
 
     fn prepare(&mut self) -> Result<Option<String>, (String, Option<String>)> {
         let told = |e: belljar_proxy::ProxyError| (e.why, e.hint);
-        let host = match self.role.dials() {
-            true => belljar_proxy::Host::read().map_err(told)?,
-            false => belljar_proxy::Host::default(),
-        };
+        let host = if self.role.dials() { belljar_proxy::Host::read().map_err(told)? } else { belljar_proxy::Host::default() };
         let setup = Setup {
             policy: self.policy.clone(),
             role: self.role,

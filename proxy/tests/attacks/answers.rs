@@ -66,7 +66,7 @@ const NAMES: &[(&str, &str, &str, &[Reason])] = &[
 ];
 
 /// The rows.
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let row = |case, name, door, steps, reasons, host| Row {
         case,
         name,

@@ -1,7 +1,7 @@
 //! The attacker: takes a row's steps, and tells what came back.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use belljar_model::door::{HTTP_DOOR, SOCKS_DOOR};
@@ -12,7 +12,7 @@ use crate::world::dial;
 
 /// What came of a row.
 #[derive(Debug)]
-pub struct Came {
+pub(crate) struct Came {
     /// The client's end, by which the record is found.
     pub from: Option<SocketAddr>,
     /// What came back after the last step.
@@ -22,7 +22,7 @@ pub struct Came {
 }
 
 /// Takes the steps; `patience` is how long the last reply may take.
-pub fn attack(row: &Row, patience: Duration) -> Came {
+pub(crate) fn attack(row: &Row, patience: Duration) -> Came {
     match row.door {
         Door::Udp => datagram(row, patience),
         Door::Tcp => stream(row, patience, (Ipv4Addr::LOCALHOST, 53).into()),
@@ -37,7 +37,7 @@ pub fn attack(row: &Row, patience: Duration) -> Came {
 }
 
 /// Asks the sandbox's name server.
-pub fn address_of(name: &str) -> Option<Ipv4Addr> {
+pub(crate) fn address_of(name: &str) -> Option<Ipv4Addr> {
     let mut query = b"\x56\x78\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
     for label in name.split('.') {
         query.push(u8::try_from(label.len()).ok()?);
@@ -86,9 +86,6 @@ fn stream(row: &Row, patience: Duration, to: SocketAddr) -> Came {
                 let _ = stream.write_all(bytes);
             }
             Step::Hear => hear(&mut stream),
-            Step::Shut => {
-                let _ = stream.shutdown(Shutdown::Write);
-            }
             // The door's patience is shorter than this client's.
             Step::Wait => std::thread::sleep(Duration::from_millis(2 * HEAD_MS)),
         }
@@ -128,7 +125,7 @@ fn more(stream: &TcpStream) -> bool {
 }
 
 /// Whether that is the reply that the row wants.
-pub fn is(row: &Row, came: &Came) -> bool {
+pub(crate) fn is(row: &Row, came: &Came) -> bool {
     let back = came.back.as_slice();
     match row.reply {
         Reply::Denied => {

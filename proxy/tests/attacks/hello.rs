@@ -2,7 +2,7 @@
 
 /// A hello of TLS 1.2 or 1.3.
 #[derive(Debug, Clone)]
-pub struct Hello {
+pub(crate) struct Hello {
     names: Vec<(u8, Vec<u8>)>,
     versions: Vec<u16>,
     legacy: u16,
@@ -11,7 +11,7 @@ pub struct Hello {
 
 impl Hello {
     /// An ordinary one.
-    pub fn new(name: Option<&str>) -> Self {
+    pub(crate) fn new(name: Option<&str>) -> Self {
         Self {
             names: name
                 .map(|n| (0, n.as_bytes().to_vec()))
@@ -24,26 +24,26 @@ impl Hello {
     }
 
     /// With one more name.
-    pub fn and_name(mut self, kind: u8, name: &[u8]) -> Self {
+    pub(crate) fn and_name(mut self, kind: u8, name: &[u8]) -> Self {
         self.names.push((kind, name.to_vec()));
         self
     }
 
     /// With these versions alone.
-    pub fn versions(mut self, legacy: u16, supported: &[u16]) -> Self {
+    pub(crate) fn versions(mut self, legacy: u16, supported: &[u16]) -> Self {
         self.legacy = legacy;
         self.versions = supported.to_vec();
         self
     }
 
     /// With one more extension.
-    pub fn extension(mut self, kind: u16, body: &[u8]) -> Self {
+    pub(crate) fn extension(mut self, kind: u16, body: &[u8]) -> Self {
         self.extra.push((kind, body.to_vec()));
         self
     }
 
     /// The handshake message.
-    pub fn message(&self) -> Vec<u8> {
+    pub(crate) fn message(&self) -> Vec<u8> {
         let mut extensions = Vec::new();
         let mut add = |kind: u16, body: &[u8]| {
             extensions.extend(kind.to_be_bytes());
@@ -81,18 +81,18 @@ impl Hello {
     }
 
     /// In one record.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         record(&self.message())
     }
 
     /// In records of this many bytes.
-    pub fn records(&self, size: usize) -> Vec<u8> {
+    pub(crate) fn records(&self, size: usize) -> Vec<u8> {
         self.message().chunks(size).flat_map(record).collect()
     }
 }
 
 /// A handshake record.
-pub fn record(body: &[u8]) -> Vec<u8> {
+pub(crate) fn record(body: &[u8]) -> Vec<u8> {
     [vec![0x16, 3, 1], sized16(body)].concat()
 }
 

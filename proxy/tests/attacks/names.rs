@@ -479,7 +479,7 @@ const RAW: &[(&str, &str, &[u8])] = &[
 ];
 
 /// The rows.
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let spelled = TARGETS
         .iter()
         .map(|(case, name, target, reasons, host)| Row {

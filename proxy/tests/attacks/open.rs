@@ -9,7 +9,7 @@ use belljar_proxy::Doors;
 use crate::world::{ORIGIN, reply};
 
 /// Serves the doors.
-pub fn serve(doors: Doors) {
+pub(crate) fn serve(doors: Doors) {
     let udp = doors.dns_udp;
     thread::spawn(move || {
         let mut buf = [0; 1500];
@@ -28,11 +28,11 @@ pub fn serve(doors: Doors) {
             let _ = client.write_all(&[length.to_vec(), raw].concat());
         }
     });
-    each(doors.http, |client| http(client));
-    each(doors.socks, |client| socks(client));
+    each(doors.http, http);
+    each(doors.socks, socks);
     for (port, listener) in doors.ports {
         each(listener, move |client| {
-            join(client, (ORIGIN, port).into(), &[])
+            join(client, (ORIGIN, port).into(), &[]);
         });
     }
 }

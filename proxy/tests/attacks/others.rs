@@ -10,7 +10,7 @@ use crate::hello::{Hello, record};
 use crate::row::{Door, Reply, Row, Step, bytes, connect, lines};
 
 /// The rows.
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     tls().into_iter().chain(socks()).chain(dns()).collect()
 }
 

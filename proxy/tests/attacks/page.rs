@@ -18,7 +18,7 @@ The number is a stable name for a class of attempts. This page is made from the 
 ";
 
 /// The page.
-pub fn page() -> String {
+pub(crate) fn page() -> String {
     let mut out = String::from(HEAD);
     let sections = [
         ("Names and addresses", names::rows()),

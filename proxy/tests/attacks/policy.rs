@@ -3,7 +3,7 @@
 use belljar_model::{EgressLimits, Policy, Rule, Tls};
 
 /// Milliseconds that a head may take here.
-pub const HEAD_MS: u64 = 400;
+pub(crate) const HEAD_MS: u64 = 400;
 
 fn rule(host: &str, ports: &[u16]) -> Rule {
     Rule {
@@ -22,7 +22,7 @@ fn rule(host: &str, ports: &[u16]) -> Rule {
 }
 
 /// It allows a little of everything.
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let posts = |rule: Rule, paths: &[&str]| Rule {
         methods: vec!["GET".into(), "POST".into()],
         paths: paths.iter().map(|p| (*p).into()).collect(),

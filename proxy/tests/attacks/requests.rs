@@ -604,7 +604,7 @@ const RAW: &[(&str, &str, &[u8])] = &[
 ];
 
 /// The rows.
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let absolute = ABSOLUTE
         .iter()
         .map(|(case, name, text, reasons, host)| Row {

@@ -5,7 +5,7 @@ use belljar_model::Reason;
 
 /// One attempt.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(crate) struct Row {
     /// The case in the docs' list, or its neighbour.
     pub case: &'static str,
     /// What is tried, in words.
@@ -24,7 +24,7 @@ pub struct Row {
 
 /// Where an attempt arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub(crate) enum Door {
     /// CONNECT and absolute form.
     Http,
     /// SOCKS5.
@@ -41,20 +41,18 @@ pub enum Door {
 
 /// What a client does.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// Sends these bytes.
     Send(Vec<u8>),
     /// Reads until a blank line, a SOCKS reply or whatever comes first.
     Hear,
-    /// Ends its side.
-    Shut,
     /// Goes quiet for longer than a head may take.
     Wait,
 }
 
 /// What the client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The proxy's own page, the same whatever the reason.
     Denied,
     /// A SOCKS5 reply code.
@@ -70,16 +68,16 @@ pub enum Reply {
 }
 
 /// Sends this text; `\n` stands for CR LF.
-pub fn lines(text: &str) -> Step {
+pub(crate) fn lines(text: &str) -> Step {
     Step::Send(text.replace('\n', "\r\n").into_bytes())
 }
 
 /// Sends these very bytes.
-pub fn bytes(raw: &[u8]) -> Step {
+pub(crate) fn bytes(raw: &[u8]) -> Step {
     Step::Send(raw.to_vec())
 }
 
 /// A well-formed CONNECT to this target.
-pub fn connect(target: &str) -> Step {
+pub(crate) fn connect(target: &str) -> Step {
     lines(&format!("CONNECT {target} HTTP/1.1\nHost: {target}\n\n"))
 }

@@ -13,18 +13,18 @@ use belljar_model::door::{HTTP_DOOR, SOCKS_DOOR};
 use belljar_proxy::Doors;
 
 /// The only address that a rule names.
-pub const ORIGIN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+pub(crate) const ORIGIN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// Where the proxy asks for names.
-pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
+pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 /// An address of the machine that the proxy runs on.
-pub const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
+pub(crate) const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
 /// Ports at which the origin listens; every one that any row names.
-pub const ORIGIN_PORTS: [u16; 8] = [22, 80, 443, 853, 7000, 8080, 9418, 3128];
+pub(crate) const ORIGIN_PORTS: [u16; 8] = [22, 80, 443, 853, 7000, 8080, 9418, 3128];
 /// Ports of the policy's rules.
-pub const DOOR_PORTS: [u16; 3] = [80, 443, 7000];
+pub(crate) const DOOR_PORTS: [u16; 3] = [80, 443, 7000];
 
 /// Runs the named test again in a user and a network namespace of its own.
-pub fn inside(test: &str) -> bool {
+pub(crate) fn inside(test: &str) -> bool {
     if std::env::var_os("BELLJAR_INSIDE").is_some() {
         prepare();
         return true;
@@ -51,7 +51,7 @@ fn prepare() {
 
 /// Leaves the outside: this thread, and those it starts, are in an empty network from now on, as a
 /// build is.
-pub fn enter_sandbox() {
+pub(crate) fn enter_sandbox() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
     let up = Command::new("ip")
         .args(["link", "set", "lo", "up"])
@@ -60,7 +60,7 @@ pub fn enter_sandbox() {
 }
 
 /// The doors as init makes them.
-pub fn doors() -> Doors {
+pub(crate) fn doors() -> Doors {
     let any = Ipv4Addr::UNSPECIFIED;
     let local = (Ipv4Addr::LOCALHOST, 53);
     Doors {
@@ -77,14 +77,14 @@ pub fn doors() -> Doors {
 
 /// What reached the origin.
 #[derive(Debug, Default)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// Bytes of any client.
     pub bytes: AtomicU64,
 }
 
 impl Origin {
     /// Starts it on every port.
-    pub fn start() -> Arc<Self> {
+    pub(crate) fn start() -> Arc<Self> {
         let origin = Arc::new(Self::default());
         for port in ORIGIN_PORTS {
             let listener = TcpListener::bind((ORIGIN, port)).unwrap();
@@ -128,7 +128,7 @@ fn resolve(name: &str) -> Vec<IpAddr> {
 }
 
 /// Starts the name server of the outside.
-pub fn start_name_server() {
+pub(crate) fn start_name_server() {
     let socket = UdpSocket::bind((NAME_SERVER, 53)).unwrap();
     thread::spawn(move || {
         let mut buf = [0; 1500];
@@ -141,7 +141,7 @@ pub fn start_name_server() {
 }
 
 /// Answers a query of one question.
-pub fn reply(query: &[u8], resolve: impl Fn(&str) -> Vec<IpAddr>) -> Option<Vec<u8>> {
+pub(crate) fn reply(query: &[u8], resolve: impl Fn(&str) -> Vec<IpAddr>) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut labels = Vec::new();
     while let Some(n @ 1..) = query.get(at).map(|n| usize::from(*n)) {
@@ -206,7 +206,7 @@ pub fn reply(query: &[u8], resolve: impl Fn(&str) -> Vec<IpAddr>) -> Option<Vec<
 }
 
 /// Waits for a connection to be taken.
-pub fn dial(to: SocketAddr) -> Option<TcpStream> {
+pub(crate) fn dial(to: SocketAddr) -> Option<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     Some(stream)

@@ -231,7 +231,7 @@ mod tests {
         let one = UdpSocket::bind("127.0.0.2:0").unwrap();
         let port = one.local_addr().unwrap().port();
         let two = UdpSocket::bind(("127.0.0.3", port)).unwrap();
-        let mut peers = Peers::open().unwrap();
+        let peers = Peers::open().unwrap();
         let arrival = Arrival {
             id: 1,
             transport: Transport::Udp,

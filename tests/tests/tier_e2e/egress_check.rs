@@ -35,7 +35,7 @@ fn exit_codes_tell_allowed_denied_and_wrong() {
 #[test]
 fn a_policy_with_a_mistake_is_no_answer() {
     let project = Project::empty();
-    project.write("belljar.toml", &POLICY.replace("paths", "pahts"));
+    project.write("belljar.toml", POLICY.replace("paths", "pahts"));
     let ran = check(&project, &["https://files.example/dist/a.tar"]);
     assert!(
         ran.exits(2).stderr.contains("did you mean `paths`?"),
