@@ -140,7 +140,8 @@ impl Line {
             let head = entry.head(Framing::Empty, false);
             let read = parse_response(&head, usize::MAX, "HEAD");
             entry.pieces.iter().all(within)
-                && matches!(read, Ok(Some((_, end))) if end == head.len())
+                && matches!(read, Ok(Some((read, end)))
+                    if end == head.len() && read.headers.iter().count() == entry.headers.len())
         };
         self.schema == SCHEMA && !self.answers.is_empty() && self.answers.iter().all(sound)
     }

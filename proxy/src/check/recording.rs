@@ -24,6 +24,8 @@ pub fn recording(bytes: &[u8]) {
     let Some(tape) = sealed(bodies, text) else {
         return;
     };
+    let lines = text.split(|b| *b == b'\n').filter(|l| !l.is_empty());
+    assert_eq!(tape.len(), lines.count(), "a question that stands twice");
     for (_, answers) in tape.iter() {
         assert!(!answers.is_empty());
         for entry in answers {
