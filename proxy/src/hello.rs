@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_as_long_as_its_records() {
-        let padded = message(TLS12, &[sni(b"a.example"), extension(21, &[0; 40_000])]);
+        let padded = message(TLS12, &[sni(b"a.example"), extension(21, &vec![0; 40_000])]);
         assert!(read(&records(&padded, 16_000)).unwrap().is_some());
         let bytes = records(&padded, 3);
         assert!(padded.len() < LONGEST && bytes.len() > LONGEST);

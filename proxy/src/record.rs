@@ -467,8 +467,8 @@ mod tests {
         store.keep(key("/2"), &head, two).unwrap();
         store.finish().unwrap();
         let tape = Tape::open(file).unwrap();
-        assert_eq!(body(&tape, "/1").unwrap(), [b'1'; 100_000]);
-        assert_eq!(body(&tape, "/2").unwrap(), [b'2'; 100_000]);
+        assert_eq!(body(&tape, "/1").unwrap(), vec![b'1'; 100_000]);
+        assert_eq!(body(&tape, "/2").unwrap(), vec![b'2'; 100_000]);
         let entry = tape.next(&key("/1")).unwrap();
         assert!(entry.pieces.len() < 5, "{}", entry.pieces.len());
     }

@@ -191,13 +191,21 @@ struct Proxy {
 
 impl Keeper for Proxy {
     fn keeps(&self) -> Vec<RawFd> {
-        let recording = self.extras.recording.iter().map(std::os::fd::AsRawFd::as_raw_fd);
+        let recording = self
+            .extras
+            .recording
+            .iter()
+            .map(std::os::fd::AsRawFd::as_raw_fd);
         let credentials = self.extras.credentials.values();
         let credentials = credentials.filter_map(|origin| match origin {
             Origin::Fd(fd) => RawFd::try_from(*fd).ok(),
             _ => None,
         });
-        let authority = self.extras.authority.iter().map(std::os::fd::AsRawFd::as_raw_fd);
+        let authority = self
+            .extras
+            .authority
+            .iter()
+            .map(std::os::fd::AsRawFd::as_raw_fd);
         recording.chain(authority).chain(credentials).collect()
     }
 
@@ -207,7 +215,11 @@ impl Keeper for Proxy {
 
     fn prepare(&mut self) -> Result<Option<String>, (String, Option<String>)> {
         let told = |e: belljar_proxy::ProxyError| (e.why, e.hint);
-        let host = if self.role.dials() { belljar_proxy::Host::read().map_err(told)? } else { belljar_proxy::Host::default() };
+        let host = if self.role.dials() {
+            belljar_proxy::Host::read().map_err(told)?
+        } else {
+            belljar_proxy::Host::default()
+        };
         let setup = Setup {
             policy: self.policy.clone(),
             role: self.role,

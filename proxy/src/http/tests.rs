@@ -322,9 +322,9 @@ fn unchunk(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Option<usize>), Fault
 
 #[test]
 fn chunked_bodies() {
+    type Want<'a> = Result<(&'a str, Option<usize>), Fault>;
     let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(300));
     let trailers = format!("0\r\n{}\r\n", "X: aaaaaaaaaaaaaaaa\r\n".repeat(600));
-    type Want<'a> = Result<(&'a str, Option<usize>), Fault>;
     let table: &[(&str, Want<'_>)] = &[
         ("3\r\nabc\r\n0\r\n\r\nrest", Ok(("abc", Some(13)))),
         (

@@ -1,5 +1,7 @@
 //! Requests that two readers could read differently, and requests that mean more than they say.
 
+use std::fmt::Write as _;
+
 use belljar_model::Reason::{
     self, AuthorityMismatch, BadRequest, DohSuspect, FormDenied, HostNotAllowed, MethodNotAllowed,
     PathNotAllowed, PortNotAllowed, SmugglingSuspect, Timeout, UpgradeDenied,
@@ -656,7 +658,7 @@ fn others() -> Vec<Row> {
     let http = Door::Http;
     let mut headers = String::from("GET http://allowed.example/ HTTP/1.1\nHost: allowed.example\n");
     for n in 0..2000 {
-        headers.push_str(&format!("X-{n}: y\n"));
+        let _ = writeln!(headers, "X-{n}: y");
     }
     headers.push('\n');
     vec![

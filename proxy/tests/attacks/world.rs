@@ -157,7 +157,7 @@ pub(crate) fn reply(query: &[u8], resolve: impl Fn(&str) -> Vec<IpAddr>) -> Opti
         records.push(
             [
                 &b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0"[..],
-                &[target.len() as u8],
+                &[u8::try_from(target.len()).ok()?],
                 target,
             ]
             .concat(),
@@ -169,16 +169,16 @@ pub(crate) fn reply(query: &[u8], resolve: impl Fn(&str) -> Vec<IpAddr>) -> Opti
     } else {
         for address in resolve(&name) {
             let (own, raw) = match address {
-                IpAddr::V4(a) => (1, a.octets().to_vec()),
+                IpAddr::V4(a) => (1u8, a.octets().to_vec()),
                 IpAddr::V6(a) => (28, a.octets().to_vec()),
             };
-            if own == kind {
+            if u16::from(own) == kind {
                 records.push(
                     [
                         &b"\xc0\x0c\0"[..],
-                        &[own as u8],
+                        &[own],
                         b"\0\x01\0\0\0\x3c\0",
-                        &[raw.len() as u8],
+                        &[u8::try_from(raw.len()).ok()?],
                         &raw,
                     ]
                     .concat(),

@@ -52,7 +52,7 @@ impl Origin {
     }
 
     fn serve(&self, stream: &mut (impl Read + Write), answer: &dyn Fn(&str) -> Vec<u8>) {
-        let (mut read, mut buffer) = (Vec::new(), [0; 65536]);
+        let (mut read, mut buffer) = (Vec::new(), vec![0; 65536]);
         loop {
             if let Some(length) = request(&read) {
                 let text = String::from_utf8_lossy(&read[..length]).into_owned();
@@ -480,10 +480,10 @@ fn a_slow_client_is_not_waited_for() {
 
 #[test]
 fn a_credential_reaches_its_server_and_nobody_else() {
+    const VALUE: &str = "v3ry-s3cret-value";
     if !inside("requests::a_credential_reaches_its_server_and_nobody_else") {
         return;
     }
-    const VALUE: &str = "v3ry-s3cret-value";
     names();
     let origin = Origin::at(80, None, |text| {
         if text.contains(" /echo ") {
