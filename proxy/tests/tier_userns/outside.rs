@@ -73,7 +73,11 @@ fn one_bad_address_refuses_the_answer() {
             addresses(&["2002:a00:5::1"]),
             Reason::EmbedV6,
         ),
-        ("self.test", addresses(&["8.8.4.4"]), Reason::SelfAddress),
+        (
+            "self.test",
+            addresses(&["203.0.113.9"]),
+            Reason::SelfAddress,
+        ),
         ("nothing.test", Say::Nothing, Reason::NoAnswer),
         ("empty.test", addresses(&[]), Reason::NoAnswer),
         ("many.test", addresses(&many), Reason::NoAnswer),
@@ -88,7 +92,7 @@ fn one_bad_address_refuses_the_answer() {
             Reason::Unreachable,
         ),
     ];
-    let all: Vec<Echo> = ["192.0.2.10", "10.0.0.5", "169.254.169.254", "8.8.4.4"]
+    let all: Vec<Echo> = ["192.0.2.10", "10.0.0.5", "169.254.169.254", "203.0.113.9"]
         .iter()
         .map(|ip| Echo::at(ip.parse::<IpAddr>().unwrap(), 443))
         .collect();
@@ -103,7 +107,7 @@ fn one_bad_address_refuses_the_answer() {
             .collect(),
     );
     let mut host = host();
-    host.own = ips(&["127.0.0.1", "8.8.4.4"]);
+    host.own = ips(&["127.0.0.1", "203.0.113.9"]);
     let proxy = Proxy::start(policy(rules), host);
     for (n, (name, _, reason)) in rows.iter().enumerate() {
         let got = ask(&proxy, name);
