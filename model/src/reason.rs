@@ -52,7 +52,7 @@ impl Reason {
             ),
             Self::SelfAddress => (
                 "an address of the machine that belljar runs on",
-                "none: serve it from another machine, or inside the build",
+                "list it in the rule's `addresses` if it is not a public one; else serve it from another machine",
             ),
             Self::EmbedV6 => (
                 "an IPv6 address that carries an IPv4 address (NAT64, 6to4, mapped)",
