@@ -375,7 +375,7 @@ fn limits_of_the_callers_shell() {
         );
         Ran::of(project.command("bash").args(["-c", &line]))
     };
-    is_one_sentence(limited("-n 30").exits(125), "EMFILE (", "ulimit -n");
+    is_one_sentence(limited("-n 40").exits(125), "EMFILE (", "ulimit -n");
     is_one_sentence(limited("-u 1").exits(125), "EAGAIN (", "ulimit -u");
     is_one_sentence(limited("-f 200").exits(6), "EFBIG (", "--evidence");
 }
