@@ -23,19 +23,6 @@ pub const SOCKS_DOOR: SocketAddr =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromProxy {
-    /// Everything of the host is read; from now on it is confined. With the certificate (PEM) of the
-    /// run's own authority where TLS is inspected.
-    Ready {
-        /// The certificate.
-        authority: Option<String>,
-    },
-    /// It can't start: a sentence, and what to do.
-    Failed {
-        /// What was tried and why it failed.
-        why: String,
-        /// The one thing to do next.
-        hint: Option<String>,
-    },
     /// Somebody connected, or sent a query. It is not let go before [`ToProxy::Known`] says that its
     /// process was looked for.
     Arrived(Arrival),

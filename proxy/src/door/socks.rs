@@ -12,35 +12,40 @@ use crate::guard::{self, Fixed};
 use crate::socks::{BadSocks, GREETED, LONGEST, NO_METHOD, Reply, Target, greeting, request};
 
 /// Serves one connection.
-pub(crate) async fn serve(mut client: Client) {
-    let greeted = loop {
-        match greeting(&client.read) {
-            Ok(Some(end)) => break end,
-            Ok(None) => {}
-            Err(bad) => return refuse_form(client, bad).await,
-        }
-        if let Err(gone) = client.more(LONGEST).await {
-            let mut decision = client.seen.draft("socks");
-            gone.record(&mut decision);
-            return guard::quiet(client, decision).await;
-        }
+pub(crate) async fn serve(client: Client) {
+    let Some((mut client, greeted)) = heard(client, greeting).await else {
+        return;
     };
     client.read.drain(..greeted);
     client.say(&GREETED).await;
-    let (target, port, end) = loop {
-        match request(&client.read) {
-            Ok(Some(found)) => break found,
+    let Some((mut client, (target, port, end))) = heard(client, request).await else {
+        return;
+    };
+    client.read.drain(..end);
+    asked(client, target, port).await;
+}
+
+/// Reads on until a whole message is there. Who sends none is refused or let go, and is gone then.
+async fn heard<T>(
+    mut client: Client,
+    parse: impl Fn(&[u8]) -> Result<Option<T>, BadSocks>,
+) -> Option<(Client, T)> {
+    loop {
+        match parse(&client.read) {
+            Ok(Some(found)) => return Some((client, found)),
             Ok(None) => {}
-            Err(bad) => return refuse_form(client, bad).await,
+            Err(bad) => {
+                refuse_form(client, bad).await;
+                return None;
+            }
         }
         if let Err(gone) = client.more(LONGEST).await {
             let mut decision = client.seen.draft("socks");
             gone.record(&mut decision);
-            return guard::quiet(client, decision).await;
+            guard::quiet(client, decision).await;
+            return None;
         }
-    };
-    client.read.drain(..end);
-    asked(client, target, port).await;
+    }
 }
 
 async fn asked(client: Client, target: Target, port: u16) {

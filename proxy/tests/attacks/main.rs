@@ -87,7 +87,7 @@ fn listen(channel: UnixDatagram) -> Arc<Mutex<Heard>> {
                         .or_default()
                         .push(*decision);
                 }
-                _ => {}
+                FromProxy::Done { .. } => {}
             }
         }
     });

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -194,7 +193,6 @@ impl Relay {
             arrivals: BTreeMap::new(),
             next: 0,
             lost: 0,
-            ended: AtomicBool::new(false),
         };
         let thread = super::quiet_thread("proxy", move || hearer.run(&stopped)).map_err(io)?;
         Ok(Self {
@@ -236,7 +234,6 @@ struct Hearer {
     /// The number that the next decision has.
     next: u64,
     lost: u64,
-    ended: AtomicBool,
 }
 
 /// Who came.
@@ -299,7 +296,6 @@ impl Hearer {
     }
 
     fn end(&self, farewell: bool) -> Heard {
-        self.ended.store(true, Ordering::Release);
         let dropped = self.supervised.name_socket.as_ref().map_or(0, |socket| {
             crate::sys::net::dropped(socket.as_fd()).map_or(1, u64::from)
         });
@@ -321,7 +317,7 @@ impl Hearer {
                 let _ = tell(&self.supervised.channel, ToProxy::Known(arrival.id));
             }
             FromProxy::Decided(decision) => self.decided(*decision),
-            FromProxy::Ready { .. } | FromProxy::Failed { .. } | FromProxy::Done { .. } => {}
+            FromProxy::Done { .. } => {}
         }
     }
 

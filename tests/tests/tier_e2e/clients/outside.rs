@@ -126,6 +126,15 @@ fn curl_by_socks() {
         socks.unwrap_or_else(|| panic!("{of_it:#?}"))["ask"]["host"],
         "files.example"
     );
+    project.write(
+        "belljar.toml",
+        "[[egress.allow]]\nhost = \"files.example\"\nports = [443]\naddresses = [\"192.0.2.10\"]\n",
+    );
+    let ran = outside.belljar(&project, ["run", "--", "sh", "-c", client.run]);
+    assert!(ran.exits(0).stdout.contains(PAGE), "{ran}");
+    let of_it = records(&project);
+    let socks = allowed(&of_it).into_iter().find(|r| r["event"] == "socks");
+    asked_by(&client, socks.unwrap_or_else(|| panic!("{of_it:#?}")));
 }
 
 #[test]
